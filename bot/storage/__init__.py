@@ -1,0 +1,1 @@
+"""The bot's own rows: SQLAlchemy Core tables and Alembic migrations."""

@@ -1,0 +1,1 @@
+"""Slash commands: each parses, calls a service and renders."""

@@ -1,0 +1,1 @@
+"""Settings, logging and shipped data: paper, no behaviour of ours."""

@@ -1,0 +1,1 @@
+"""What finds abuse in a transcript segment."""

@@ -1,0 +1,142 @@
+"""Every error the core and its adapters raise on purpose.
+
+    ModerationError(code, message)
+    ├── SettingsError            settings-invalid
+    ├── SourceError              source-failed
+    │   ├── VoiceDisconnected    voice-disconnected
+    │   ├── VoiceUnavailable     voice-unavailable     (no permission, channel full, no such channel)
+    │   └── UndecodableAudio     undecodable-audio
+    ├── SpeechError              speech-failed
+    │   ├── ModelMissing         model-missing
+    │   └── RecognizerFailed     recognizer-failed
+    ├── DetectorError            detector-failed
+    │   └── LexiconInvalid       lexicon-invalid       (carries line numbers)
+    ├── StorageError             storage-failed        (retryable?)
+    ├── ConsentRequired          consent-required      (the channel could not be told)
+    ├── NotAllowed               not-allowed
+    └── NotFound                 not-found
+
+Codes are stable. Messages are for people: what was wrong, where, and what to do; they never quote speech, names or tokens.
+A vendor's exception is wrapped once, at the adapter's edge; where it could quote speech, `from None`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class ModerationError(Exception):
+    """Base of all. `code` is stable and kebab-case; `str(error)` is a sentence for people."""
+
+    code = "moderation-failed"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+
+
+class SettingsError(ModerationError):
+    """Settings that cannot be used; `problems` lists all of them, each with what to do."""
+
+    code = "settings-invalid"
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = tuple(problems)
+
+
+class SourceError(ModerationError):
+    """Audio could not be had."""
+
+    code = "source-failed"
+
+
+class VoiceDisconnected(SourceError):
+    """The voice connection ended and did not come back."""
+
+    code = "voice-disconnected"
+
+
+class VoiceUnavailable(SourceError):
+    """A voice channel cannot be joined."""
+
+    code = "voice-unavailable"
+
+
+class UndecodableAudio(SourceError):
+    """A file or stream is not audio that can be decoded."""
+
+    code = "undecodable-audio"
+
+
+class SpeechError(ModerationError):
+    """Speech recognition failed."""
+
+    code = "speech-failed"
+
+
+class ModelMissing(SpeechError):
+    """The speech model is missing, truncated or something else; the message names what is missing."""
+
+    code = "model-missing"
+
+
+class RecognizerFailed(SpeechError):
+    """One recogniser failed; the track opens a new one."""
+
+    code = "recognizer-failed"
+
+
+class DetectorError(ModerationError):
+    """A detector failed on a segment."""
+
+    code = "detector-failed"
+
+
+@dataclass(frozen=True, slots=True)
+class LexiconProblem:
+    """One thing wrong in a lexicon file."""
+
+    line: int
+    """1-based line number; 0 where the whole file is meant."""
+    message: str
+    """What is wrong and what to do; never the term."""
+
+    def __str__(self) -> str:
+        return f"line {self.line}: {self.message}" if self.line else self.message
+
+
+class LexiconInvalid(DetectorError):
+    """A lexicon that cannot be used; the one in force stays."""
+
+    code = "lexicon-invalid"
+
+    def __init__(self, problems: Sequence[LexiconProblem]) -> None:
+        super().__init__("\n".join(map(str, problems)))
+        self.problems = tuple(problems)
+
+
+class StorageError(ModerationError):
+    """The database did not do it. `retryable`: the same call may succeed later."""
+
+    code = "storage-failed"
+
+    def __init__(self, message: str, *, retryable: bool = False) -> None:
+        super().__init__(message)
+        self.retryable = retryable
+
+
+class ConsentRequired(ModerationError):
+    """The members could not be told that the bot listens, so it does not."""
+
+    code = "consent-required"
+
+
+class NotAllowed(ModerationError):
+    """The caller, or the bot, lacks a permission; the message names it."""
+
+    code = "not-allowed"
+
+
+class NotFound(ModerationError):
+    """What was asked for is not there."""
+
+    code = "not-found"

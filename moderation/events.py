@@ -1,0 +1,76 @@
+"""Facts the pipeline and the session manager emit, in the past tense. Whoever wants to react is a `Sink`."""
+
+from dataclasses import dataclass
+
+from moderation.models import Alert, Coverage, Session, Speaker, TranscriptSegment, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class SessionStarted:
+    """The bot listens: the members were told before."""
+
+    session: Session
+
+
+@dataclass(frozen=True, slots=True)
+class SpeakerHeard:
+    """First frame of a speaker in this session."""
+
+    session: Session
+    speaker: Speaker
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentTranscribed:
+    """A partial or final transcript. Partials come often and may be shed."""
+
+    session: Session
+    speaker: Speaker
+    segment: TranscriptSegment
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentFlagged:
+    """A final segment in which detectors found something, whatever the verdict's level."""
+
+    session: Session
+    speaker: Speaker
+    segment: TranscriptSegment
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class AlertRaised:
+    """Moderators shall be told."""
+
+    alert: Alert
+
+
+@dataclass(frozen=True, slots=True)
+class AlertRevised:
+    """The alert of the same id is confirmed, revised, withdrawn or has grown."""
+
+    alert: Alert
+
+
+@dataclass(frozen=True, slots=True)
+class TrackFailed:
+    """One speaker's track failed and was restarted; the call goes on."""
+
+    session: Session
+    speaker: Speaker
+    code: str
+    """The error's stable code."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionEnded:
+    """The bot no longer listens."""
+
+    session: Session
+    coverage: tuple[Coverage, ...]
+    reason: str
+    """`stopped`, `source-ended`, or an error's code."""
+
+
+Event = SessionStarted | SpeakerHeard | SegmentTranscribed | SegmentFlagged | AlertRaised | AlertRevised | TrackFailed | SessionEnded

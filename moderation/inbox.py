@@ -1,0 +1,59 @@
+"""A bounded, closable channel between tasks, with a stated rule for when it is full and a counter that shows it."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from enum import StrEnum
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Overflow(StrEnum):
+    """What `put` does with a full inbox."""
+
+    DROP_OLDEST = "drop-oldest"
+    DROP_NEWEST = "drop-newest"
+
+
+class Inbox(Generic[T]):
+    """Many writers, one reader, all on one event loop. `put` never waits; what does not fit is dropped and counted."""
+
+    def __init__(self, size: int, overflow: Overflow) -> None:
+        """`size`: how many items it holds at most."""
+        self._items: deque[T] = deque()
+        self._size = size
+        self._overflow = overflow
+        self._closed = False
+        self._ready = asyncio.Event()
+        self.dropped = 0
+        """Items lost because the inbox was full, or that came after `close`."""
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def put(self, item: T) -> None:
+        """Add an item; when full, drop by the overflow rule."""
+        full = len(self._items) >= self._size
+        if self._closed or (full and self._overflow is Overflow.DROP_NEWEST):
+            self.dropped += 1
+            return
+        if full:
+            self._items.popleft()
+            self.dropped += 1
+        self._items.append(item)
+        self._ready.set()
+
+    def close(self) -> None:
+        """No more items; the reader gets what is there and then ends. Idempotent."""
+        self._closed = True
+        self._ready.set()
+
+    async def __aiter__(self) -> AsyncIterator[T]:
+        while True:
+            while self._items:
+                yield self._items.popleft()
+            if self._closed:
+                return
+            self._ready.clear()
+            await self._ready.wait()

@@ -1,0 +1,203 @@
+"""What the core asks of the world: Protocols of one to four methods, implemented in `bot/` and faked in `tests/fakes.py`."""
+
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from moderation.events import Event
+from moderation.models import (
+    Alert,
+    Coverage,
+    Flag,
+    Hypothesis,
+    Score,
+    Session,
+    SourceItem,
+    Speaker,
+    TranscriptSegment,
+    Verdict,
+)
+from moderation.settings import GuildSettings
+from moderation.terms import Term
+
+
+class AudioSource(Protocol):
+    """Per-speaker audio of one session. Iterating ends when the source does; `aclose` may be called at any time, twice."""
+
+    def frames(self) -> AsyncIterator[SourceItem]:
+        """Frames in order per speaker, `EndOfSpeech` wherever a speaker pauses. Raises `SourceError` when the source dies."""
+        ...
+
+    def speaker(self, speaker_id: int) -> Speaker:
+        """Who that is, as far as known."""
+        ...
+
+    def spoken_seconds(self, speaker_id: int) -> float:
+        """Seconds of speech this speaker is known to have sent, heard or not (for coverage)."""
+        ...
+
+    async def aclose(self) -> None:
+        """Stop and release everything."""
+        ...
+
+
+class VoiceGateway(Protocol):
+    """Joins and leaves voice channels."""
+
+    async def join(self, session: Session) -> AudioSource:
+        """Connect, tell the channel's members that the bot listens, and only then listen.
+
+        Raises `VoiceUnavailable` (and says why), `ConsentRequired` when the members could not be told.
+        """
+        ...
+
+
+class Recognizer(Protocol):
+    """Speech recognition of one speaker's stream. Calls are awaited one after another, never concurrently."""
+
+    async def accept(self, pcm: bytes) -> Hypothesis | None:
+        """Feed 16 kHz mono int16 audio; a partial or final when there is news, else None. Raises `RecognizerFailed`."""
+        ...
+
+    async def finish(self) -> Hypothesis | None:
+        """The speaker paused: flush and return the final, None when nothing was said. The recogniser stays usable."""
+        ...
+
+    async def aclose(self) -> None:
+        """Release it."""
+        ...
+
+
+class Transcriber(Protocol):
+    """Makes recognisers; one model per process behind it."""
+
+    async def open(self) -> Recognizer:
+        """A recogniser for one live speaker. Raises `RecognizerFailed`."""
+        ...
+
+    def hears(self, word: str) -> bool:
+        """Whether the model's vocabulary holds the word."""
+        ...
+
+
+class Detector(Protocol):
+    """Finds abuse in a segment."""
+
+    @property
+    def name(self) -> str:
+        """Short, stable, kebab-case; shown on alert cards."""
+        ...
+
+    @property
+    def live(self) -> bool:
+        """Cheap enough to run inline on every partial. Others run beside the track and never delay an alert."""
+        ...
+
+    async def detect(self, session: Session, segment: TranscriptSegment) -> Sequence[Flag]:
+        """Flags of one segment; empty when there is nothing. Raises `DetectorError`."""
+        ...
+
+
+class Scorer(Protocol):
+    """Scores texts for toxicity."""
+
+    @property
+    def name(self) -> str:
+        """Short, stable, kebab-case."""
+        ...
+
+    async def score(self, texts: Sequence[str]) -> Sequence[Score]:
+        """One score a text, in order. Raises `DetectorError`."""
+        ...
+
+
+class Sink(Protocol):
+    """Reacts to events. Slow reactions must queue for themselves: the caller waits for `emit`."""
+
+    async def emit(self, event: Event) -> None:
+        """Take one event."""
+        ...
+
+
+class AlertDelivery(Protocol):
+    """Brings alerts to the moderators."""
+
+    async def post(self, alert: Alert, settings: GuildSettings, clip: bytes | None) -> int | None:
+        """Post a new card; its message id, None when the guild has no alert channel. A retry is not a second alert."""
+        ...
+
+    async def edit(self, alert: Alert, settings: GuildSettings, message_id: int, clip: bytes | None) -> None:
+        """Bring the card up to date."""
+        ...
+
+
+class Evidence(Protocol):
+    """Recent audio of speakers, for clips."""
+
+    def clip(self, session_id: str, speaker_id: int, start: float, end: float) -> bytes | None:
+        """A playable Ogg Opus file of that span (media seconds), None when nothing is held of it."""
+        ...
+
+    def forget(self, speaker_id: int) -> None:
+        """Drop everything held of that speaker."""
+        ...
+
+
+class SessionStore(Protocol):
+    """Rows of sessions and what was said in them."""
+
+    async def start_session(self, session: Session) -> None:
+        """A session began."""
+        ...
+
+    async def end_session(self, session: Session, ended_at: datetime, reason: str, coverage: Sequence[Coverage]) -> None:
+        """A session ended."""
+        ...
+
+    async def add_segment(self, session: Session, segment: TranscriptSegment, verdict: Verdict) -> None:
+        """A final segment with its flags; the same segment twice is one row."""
+        ...
+
+    async def forget(self, user_id: int) -> int:
+        """Delete all rows about that user; how many."""
+        ...
+
+
+class AlertStore(Protocol):
+    """Rows of alerts."""
+
+    async def save_alert(self, alert: Alert, message_id: int | None) -> None:
+        """Insert or update by `alert.id`."""
+        ...
+
+    async def recent_alerts(self, guild_id: int, limit: int) -> Sequence[tuple[str, int, str]]:
+        """(alert id, speaker id, state), newest first."""
+        ...
+
+    async def forget(self, user_id: int) -> int:
+        """Delete all rows about that user; how many."""
+        ...
+
+
+class GuildStore(Protocol):
+    """Per-guild settings and lexicon terms."""
+
+    async def settings(self, guild_id: int) -> GuildSettings:
+        """The guild's settings, defaults where none were saved."""
+        ...
+
+    async def save_settings(self, settings: GuildSettings) -> None:
+        """Insert or update."""
+        ...
+
+    async def terms(self, guild_id: int) -> Sequence[Term]:
+        """The guild's own lexicon terms."""
+        ...
+
+    async def set_term(self, guild_id: int, term: Term) -> None:
+        """Add or replace a term."""
+        ...
+
+    async def remove_term(self, guild_id: int, term: str) -> bool:
+        """Whether it was there."""
+        ...
