@@ -12,6 +12,7 @@
     ├── DetectorError            detector-failed
     │   └── LexiconInvalid       lexicon-invalid       (carries line numbers)
     ├── StorageError             storage-failed        (retryable?)
+    ├── DeliveryFailed           delivery-failed       (retryable?)
     ├── ConsentRequired          consent-required      (the channel could not be told)
     ├── NotAllowed               not-allowed
     └── NotFound                 not-found
@@ -28,6 +29,8 @@ class ModerationError(Exception):
     """Base of all. `code` is stable and kebab-case; `str(error)` is a sentence for people."""
 
     code = "moderation-failed"
+    retryable = False
+    """Whether the same call may succeed later."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -118,6 +121,16 @@ class StorageError(ModerationError):
     """The database did not do it. `retryable`: the same call may succeed later."""
 
     code = "storage-failed"
+
+    def __init__(self, message: str, *, retryable: bool = False) -> None:
+        super().__init__(message)
+        self.retryable = retryable
+
+
+class DeliveryFailed(ModerationError):
+    """An alert did not reach the moderators. `retryable`: the same call may succeed later."""
+
+    code = "delivery-failed"
 
     def __init__(self, message: str, *, retryable: bool = False) -> None:
         super().__init__(message)

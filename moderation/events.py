@@ -1,6 +1,6 @@
 """Facts the pipeline and the session manager emit, in the past tense. Whoever wants to react is a `Sink`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from moderation.models import Alert, Coverage, Session, Speaker, TranscriptSegment, Verdict
 
@@ -27,11 +27,13 @@ class SegmentTranscribed:
     session: Session
     speaker: Speaker
     segment: TranscriptSegment
+    verdict: Verdict = field(default_factory=Verdict)
+    """What the live detectors make of a final; empty for partials."""
 
 
 @dataclass(frozen=True, slots=True)
 class SegmentFlagged:
-    """A final segment in which detectors found something, whatever the verdict's level."""
+    """A final segment in which detectors found something, whatever the verdict's level. Comes again when a slower detector adds to it."""
 
     session: Session
     speaker: Speaker

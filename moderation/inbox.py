@@ -26,6 +26,7 @@ class Inbox(Generic[T]):
         self._overflow = overflow
         self._closed = False
         self._ready = asyncio.Event()
+        self._room = asyncio.Event()
         self.dropped = 0
         """Items lost because the inbox was full, or that came after `close`."""
 
@@ -44,15 +45,24 @@ class Inbox(Generic[T]):
         self._items.append(item)
         self._ready.set()
 
+    async def room(self) -> None:
+        """Wait until `put` would drop nothing: for writers that can wait, such as files."""
+        while len(self._items) >= self._size and not self._closed:
+            self._room.clear()
+            await self._room.wait()
+
     def close(self) -> None:
         """No more items; the reader gets what is there and then ends. Idempotent."""
         self._closed = True
         self._ready.set()
+        self._room.set()
 
     async def __aiter__(self) -> AsyncIterator[T]:
         while True:
             while self._items:
-                yield self._items.popleft()
+                item = self._items.popleft()
+                self._room.set()
+                yield item
             if self._closed:
                 return
             self._ready.clear()

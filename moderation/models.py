@@ -209,6 +209,14 @@ class AlertState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Finding:
+    """A segment and what the detectors made of it."""
+
+    segment: TranscriptSegment
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
 class Alert:
     """What moderators are told. The same `id` is edited, never repeated."""
 
@@ -220,8 +228,8 @@ class Alert:
     state: AlertState
     context: tuple[TranscriptSegment, ...] = ()
     """Turns of all speakers around it, in time order, without `segment` itself."""
-    grouped: tuple[TranscriptSegment, ...] = ()
-    """Further flagged segments of this speaker that fell into the cooldown, oldest first, bounded."""
+    grouped: tuple[Finding, ...] = ()
+    """Further alerting segments of this speaker that fell into the cooldown, oldest first, bounded."""
     grouped_dropped: int = 0
     """How many more fell into the cooldown than `grouped` holds."""
     raised_at: float = 0.0
@@ -232,8 +240,23 @@ class Alert:
     @property
     def evidence_span(self) -> tuple[float, float]:
         """(start, end) in media seconds of the speech that this alert is about."""
-        spans = [(s.start, s.end) for s in (self.segment, *self.grouped)]
-        return min(s for s, _ in spans), max(e for _, e in spans)
+        segments = [f.segment for f in self.findings]
+        return min(s.start for s in segments), max(s.end for s in segments)
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """The segment that raised it and those grouped with it."""
+        return (Finding(self.segment, self.verdict), *self.grouped)
+
+    @property
+    def severity(self) -> int:
+        """The worst of its findings, 0..10."""
+        return max(f.verdict.severity for f in self.findings)
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """Of all its findings; sorted, unique."""
+        return tuple(sorted({c for f in self.findings for c in f.verdict.categories}))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,44 @@
+"""The discord.py client: what it asks of the gateway, its cogs, and the commands it registers."""
+
+import logging
+from collections.abc import Callable, Sequence
+
+import aiohttp
+import discord
+from discord.ext import commands
+
+from cogs.errors import on_app_command_error
+
+log = logging.getLogger(__name__)
+
+
+def intents() -> discord.Intents:
+    """Guilds and voice states: no privileged intent, no message content."""
+    return discord.Intents(guilds=True, voice_states=True)
+
+
+class EarshotClient(commands.Bot):
+    """Logs in, registers the slash commands, and says when it is ready."""
+
+    def __init__(self, cogs: Callable[["EarshotClient"], Sequence[commands.Cog]], connector: aiohttp.BaseConnector | None = None) -> None:
+        """`connector`: aiohttp's, for REST, gateway and voice gateway alike; None for discord.py's own."""
+        super().__init__(
+            command_prefix=commands.when_mentioned,
+            help_command=None,
+            intents=intents(),
+            allowed_mentions=discord.AllowedMentions.none(),
+            connector=connector,
+        )
+        self._make_cogs = cogs
+        self.tree.error(on_app_command_error)
+
+    async def setup_hook(self) -> None:
+        """Between login and the gateway: cogs, then their commands at Discord."""
+        for cog in self._make_cogs(self):
+            await self.add_cog(cog)
+        commands_ = await self.tree.sync()
+        log.info("slash commands registered", extra={"count": len(commands_)})
+
+    async def on_ready(self) -> None:
+        """The guilds are here."""
+        log.info("connected to Discord", extra={"guilds": len(self.guilds)})

@@ -1,0 +1,114 @@
+"""The pipeline of one session: frames from a source in, events to a sink out. Start reading here.
+
+    source ─▶ run() ─▶ one Track per speaker ─▶ sink
+
+`run` opens a track when a speaker is first heard, ends it when they leave, and returns when the source ends and every
+track has finished its last words. It owns the one TaskGroup in which they live.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine, Sequence
+
+from moderation.alerting import Alerting
+from moderation.errors import SourceError
+from moderation.models import Coverage, Session, SourceItem, Speaker, SpeakerLeft
+from moderation.ports import AudioSource, Detector, Sink, Transcriber
+from moderation.settings import GuildSettings
+from moderation.track import Desk, Tally, Track
+
+MAX_ASIDE = 64
+"""Slow detections in flight per session; one more is refused and counted."""
+
+
+class Pipeline:
+    """Runs one source through recognition, detection and judgement."""
+
+    def __init__(
+        self,
+        session: Session,
+        transcriber: Transcriber,
+        detectors: Sequence[Detector],
+        sink: Sink,
+        settings: Callable[[], GuildSettings],
+        *,
+        lossless: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`lossless`: the source can wait (a file), so a busy track holds it back instead of dropping frames."""
+        self._session = session
+        self._transcriber = transcriber
+        self._detectors = detectors
+        self._sink = sink
+        self._settings = settings
+        self._lossless = lossless
+        self._clock = clock
+        self._tracks: dict[int, Track] = {}
+        self._tallies: dict[int, Tally] = {}
+        self._source: AudioSource | None = None
+        self._aside: set[asyncio.Task[None]] = set()
+        self.refused_aside = 0
+        """Slow detections refused because too many were in flight."""
+
+    async def run(self, source: AudioSource) -> tuple[Coverage, ...]:
+        """Run until the source ends; what each speaker came to.
+
+        Raises `SourceError` when the source died, after every track has finished what it had.
+        """
+        self._source = source
+        failure: SourceError | None = None
+        async with asyncio.TaskGroup() as group:
+            desk = self._desk(source, group)
+            try:
+                async for item in source.frames():
+                    await self._take(item, desk, group)
+            except SourceError as error:
+                failure = error
+            for track in self._tracks.values():
+                track.inbox.close()
+        if failure is not None:
+            raise failure
+        return self.coverage()
+
+    def coverage(self) -> tuple[Coverage, ...]:
+        """What each speaker came to so far, by speaker id."""
+        return tuple(self._coverage_of(tally) for _, tally in sorted(self._tallies.items()))
+
+    async def _take(self, item: SourceItem, desk: Desk, group: asyncio.TaskGroup) -> None:
+        if isinstance(item, SpeakerLeft):
+            track = self._tracks.pop(item.speaker_id, None)
+            if track is not None:
+                track.inbox.close()
+            return
+        track = self._tracks.get(item.speaker_id)
+        if track is None:
+            track = self._tracks[item.speaker_id] = Track(desk, self._tally(item.speaker_id))
+            group.create_task(track.run(), name=f"track {item.speaker_id}")
+        if self._lossless:
+            await track.inbox.room()
+        track.inbox.put(item)
+
+    def _desk(self, source: AudioSource, group: asyncio.TaskGroup) -> Desk:
+        alerting = Alerting(self._session, self._settings, source.speaker, self._clock)
+
+        def aside(work: Coroutine[None, None, None]) -> bool:
+            if len(self._aside) >= MAX_ASIDE:
+                self.refused_aside += 1
+                work.close()
+                return False
+            task = group.create_task(work, name="slow detection")
+            self._aside.add(task)
+            task.add_done_callback(self._aside.discard)
+            return True
+
+        return Desk(self._session, self._transcriber, self._detectors, alerting, self._sink, self._settings, aside)
+
+    def _tally(self, speaker_id: int) -> Tally:
+        if speaker_id not in self._tallies:
+            speaker = self._source.speaker(speaker_id) if self._source else Speaker(speaker_id)
+            self._tallies[speaker_id] = Tally(speaker)
+        return self._tallies[speaker_id]
+
+    def _coverage_of(self, tally: Tally) -> Coverage:
+        spoken = self._source.spoken_seconds(tally.speaker.id) if self._source else tally.heard_seconds
+        return Coverage(tally.speaker, spoken, tally.heard_seconds, tally.segments, tally.flags, tally.alerts)

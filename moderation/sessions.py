@@ -1,0 +1,130 @@
+"""The session manager: sole owner of running pipelines, at most one per guild (a bot has one voice seat in a guild)."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Self
+from uuid import uuid4
+
+from moderation.errors import ModerationError, NotAllowed, SourceError
+from moderation.events import SessionEnded, SessionStarted
+from moderation.models import Coverage, Session
+from moderation.pipeline import Pipeline
+from moderation.ports import AudioSource, Sink, VoiceGateway
+
+log = logging.getLogger(__name__)
+
+STOP_SECONDS = 8.0
+"""Seconds a stopping session has to finish the last words; then it is cancelled."""
+
+
+@dataclass(slots=True)
+class Running:
+    """A session that is going on."""
+
+    session: Session
+    source: AudioSource
+    pipeline: Pipeline
+    task: asyncio.Task[None]
+    reason: str = "source-ended"
+
+    def coverage(self) -> tuple[Coverage, ...]:
+        """So far."""
+        return self.pipeline.coverage()
+
+
+class SessionManager:
+    """Starts and stops sessions. Used as an async context manager: leaving it stops them all."""
+
+    def __init__(
+        self,
+        gateway: VoiceGateway,
+        pipeline: Callable[[Session], Pipeline],
+        sink: Sink,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """`pipeline` makes one for a session; `now` is wall time, for rows."""
+        self._gateway = gateway
+        self._pipeline = pipeline
+        self._sink = sink
+        self._now = now
+        self._running: dict[int, Running] = {}
+        self._joining: set[int] = set()
+        self._group = asyncio.TaskGroup()
+
+    async def __aenter__(self) -> Self:
+        await self._group.__aenter__()
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await asyncio.gather(*(self.stop(guild_id, reason="shutdown") for guild_id in list(self._running)))
+        await self._group.__aexit__(kind, error, trace)
+
+    def running(self, guild_id: int) -> Running | None:
+        """The guild's session, if one is going on."""
+        return self._running.get(guild_id)
+
+    def __len__(self) -> int:
+        return len(self._running)
+
+    async def start(self, guild_id: int, channel_id: int, channel_name: str = "") -> Session:
+        """Join, tell the channel, listen.
+
+        Raises `NotAllowed` when the guild already has a session, `VoiceUnavailable` and `ConsentRequired` from joining.
+        """
+        running = self._running.get(guild_id)
+        if running or guild_id in self._joining:
+            place = f"in <#{running.session.channel_id}>" if running else "joining a channel"
+            raise NotAllowed(f"I am already {place}: a bot can be in one voice channel of a server at a time. Use `/voice leave` first.")
+        self._joining.add(guild_id)
+        try:
+            session = Session(uuid4().hex, guild_id, channel_id, self._now(), channel_name)
+            pipeline = self._pipeline(session)
+            source = await self._gateway.join(session)
+            task = self._group.create_task(self._run(guild_id, session, source, pipeline), name=f"session {session.id}")
+            self._running[guild_id] = Running(session, source, pipeline, task)
+        finally:
+            self._joining.discard(guild_id)
+        log.info("session started", extra={"session_id": session.id, "guild_id": guild_id, "channel_id": channel_id})
+        return session
+
+    async def stop(self, guild_id: int, reason: str = "stopped") -> tuple[Coverage, ...] | None:
+        """Leave, after the last words are finished; what was heard, or None when there was no session."""
+        running = self._running.get(guild_id)
+        if running is None:
+            return None
+        running.reason = reason
+        await running.source.aclose()
+        done, _ = await asyncio.wait({running.task}, timeout=STOP_SECONDS)
+        if not done:
+            log.warning("session did not finish in time", extra={"session_id": running.session.id})
+            running.task.cancel()
+            await asyncio.wait({running.task})
+        return running.coverage()
+
+    async def _run(self, guild_id: int, session: Session, source: AudioSource, pipeline: Pipeline) -> None:
+        reason = None
+        await self._sink.emit(SessionStarted(session))
+        try:
+            await pipeline.run(source)
+        except SourceError as error:
+            reason = error.code
+            log.warning("session lost its source", extra={"session_id": session.id, "code": reason})
+        except ExceptionGroup as errors:  # from the pipeline's TaskGroup: one broken session must not end the others
+            reason = _code(errors)
+            log.exception("session failed", extra={"session_id": session.id, "code": reason})
+        finally:
+            await source.aclose()
+            running = self._running.pop(guild_id, None)
+            if reason is None:
+                reason = running.reason if running else "source-ended"
+            await self._sink.emit(SessionEnded(session, pipeline.coverage(), reason))
+            log.info("session ended", extra={"session_id": session.id, "reason": reason})
+
+
+def _code(errors: ExceptionGroup[Exception]) -> str:
+    first = errors.exceptions[0]
+    return first.code if isinstance(first, ModerationError) else "internal-error"

@@ -1,0 +1,201 @@
+"""One speaker: frames → recogniser → segments → detectors → judge → sink.
+
+    put(item) ─▶ inbox ─▶ run(): recogniser ─▶ hypothesis ─▶ segment ─▶ live detectors ─▶ verdict ─▶ alerting ─▶ events
+                                                              └─▶ slower detectors, beside it, merged when they answer
+
+A recogniser that fails is replaced and the track goes on; a detector that fails is noted in the verdict and the others go on.
+"""
+
+import logging
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from moderation.alerting import AlertEvent, Alerting
+from moderation.errors import DetectorError, RecognizerFailed
+from moderation.events import AlertRaised, SegmentFlagged, SegmentTranscribed, SpeakerHeard, TrackFailed
+from moderation.inbox import Inbox, Overflow
+from moderation.models import AudioFrame, Detection, EndOfSpeech, Flag, Hypothesis, Session, Speaker, TranscriptSegment, Verdict, Word
+from moderation.policy import judge, merge
+from moderation.ports import Detector, Recognizer, Sink, Transcriber
+from moderation.settings import GuildSettings
+from moderation.timeline import Timeline
+
+log = logging.getLogger(__name__)
+
+INBOX_SIZE = 500
+"""Items a track may lag behind: 10 s of 20 ms frames. When full, the oldest goes and is missing from coverage."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """What one speaker came to in this session; outlives the track when the speaker leaves and returns."""
+
+    speaker: Speaker
+    heard_seconds: float = 0.0
+    utterances: int = 0
+    segments: int = 0
+    flags: int = 0
+    alerts: int = 0
+    dropped_items: int = 0
+    """Frames that overload cost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What every track of a session works with."""
+
+    session: Session
+    transcriber: Transcriber
+    detectors: Sequence[Detector]
+    alerting: Alerting
+    sink: Sink
+    settings: Callable[[], GuildSettings]
+    aside: Callable[[Coroutine[None, None, None]], bool]
+    """Runs something beside the tracks; False when too much runs already (the coroutine is closed then)."""
+
+
+class Track:
+    """One live speaker of a session."""
+
+    def __init__(self, desk: Desk, tally: Tally) -> None:
+        self._desk = desk
+        self._tally = tally
+        self.inbox: Inbox[AudioFrame | EndOfSpeech] = Inbox(INBOX_SIZE, Overflow.DROP_OLDEST)
+        self._recognizer: Recognizer | None = None
+        self._timeline = Timeline()
+        self._utterance_start: float | None = None
+        self._failing = False
+
+    async def run(self) -> None:
+        """Work through the inbox until it is closed; then finish the last words and release the recogniser."""
+        await self._desk.sink.emit(SpeakerHeard(self._desk.session, self._tally.speaker))
+        try:
+            async for item in self.inbox:
+                await self._take(item)
+            await self._take(EndOfSpeech(self._tally.speaker.id, self._timeline.media))
+        finally:
+            self._tally.dropped_items += self.inbox.dropped
+            await self._release()
+
+    async def _take(self, item: AudioFrame | EndOfSpeech) -> None:
+        try:
+            hypothesis = await self._hear(item)
+        except RecognizerFailed as error:
+            await self._restart(error)
+            return
+        self._failing = False
+        if hypothesis is not None and hypothesis.final:
+            await self._final(hypothesis)
+        elif hypothesis is not None:
+            await self._partial(hypothesis)
+        elif isinstance(item, EndOfSpeech):
+            await self._close_utterance()
+
+    async def _hear(self, item: AudioFrame | EndOfSpeech) -> Hypothesis | None:
+        if isinstance(item, EndOfSpeech):
+            return await self._recognizer.finish() if self._recognizer else None
+        if self._recognizer is None:
+            self._recognizer = await self._desk.transcriber.open()
+            self._timeline.restart()
+        if self._utterance_start is None:
+            self._utterance_start = item.start
+        self._timeline.advance(item.start, item.seconds, item.received_at)
+        hypothesis = await self._recognizer.accept(item.pcm)
+        self._tally.heard_seconds += item.seconds
+        return hypothesis
+
+    async def _restart(self, error: RecognizerFailed) -> None:
+        """The frame is lost, the track is not: the next frame opens a new recogniser."""
+        await self._release()
+        if not self._failing:
+            self._failing = True
+            session = self._desk.session
+            log.warning("recogniser failed, opening another", extra={"session_id": session.id, "code": error.code})
+            await self._desk.sink.emit(TrackFailed(session, self._tally.speaker, error.code))
+        await self._close_utterance()
+
+    async def _release(self) -> None:
+        recognizer, self._recognizer = self._recognizer, None
+        if recognizer is not None:
+            await recognizer.aclose()
+
+    async def _partial(self, hypothesis: Hypothesis) -> None:
+        start = self._timeline.media if self._utterance_start is None else self._utterance_start
+        segment = self._segment(hypothesis.text, start, self._timeline.media, final=False)
+        await self._desk.sink.emit(SegmentTranscribed(self._desk.session, self._tally.speaker, segment))
+        verdict = await self._inspect(segment, live=True)
+        if verdict.flags:
+            await self._emit([self._desk.alerting.partial(segment, verdict)])
+
+    async def _final(self, hypothesis: Hypothesis) -> None:
+        words = tuple(self._in_media_time(w) for w in hypothesis.words)
+        start = words[0].start if words else self._utterance_start or self._timeline.media
+        end = words[-1].end if words else self._timeline.media
+        segment = replace(self._segment(hypothesis.text, start, end, final=True), words=words)
+        self._next_utterance()
+        self._tally.segments += 1
+        verdict = await self._inspect(segment, live=True)
+        await self._desk.sink.emit(SegmentTranscribed(self._desk.session, self._tally.speaker, segment, verdict))
+        await self._conclude(segment, verdict)
+        self._tally.flags += len(verdict.flags)
+        if any(not d.live for d in self._desk.detectors):
+            self._desk.aside(self._second_opinion(segment, verdict))
+
+    async def _close_utterance(self) -> None:
+        """The utterance ended without words: an early alert on it must not stand unanswered."""
+        if self._utterance_start is None:
+            return
+        segment = self._segment("", self._utterance_start, self._timeline.media, final=True)
+        self._next_utterance()
+        await self._emit(self._desk.alerting.final(segment, Verdict()))
+
+    async def _conclude(self, segment: TranscriptSegment, verdict: Verdict) -> None:
+        if verdict.flags:
+            await self._desk.sink.emit(SegmentFlagged(self._desk.session, self._tally.speaker, segment, verdict))
+        await self._emit(self._desk.alerting.final(segment, verdict))
+
+    async def _second_opinion(self, segment: TranscriptSegment, first: Verdict) -> None:
+        second = await self._inspect(segment, live=False)
+        merged = merge(first, second, self._desk.settings())
+        if second.flags:
+            self._tally.flags += len(second.flags)
+            await self._conclude(segment, merged)
+
+    async def _inspect(self, segment: TranscriptSegment, *, live: bool) -> Verdict:
+        flags: list[Flag] = []
+        states = {d.name: Detection.PENDING for d in self._desk.detectors}
+        for detector in self._desk.detectors:
+            if detector.live is not live:
+                continue
+            try:
+                flags += await detector.detect(self._desk.session, segment)
+                states[detector.name] = Detection.RAN
+            except DetectorError as error:
+                states[detector.name] = Detection.FAILED
+                log.warning("detector failed", extra={"session_id": segment.session_id, "detector": detector.name, "code": error.code})
+        return judge(flags, states, self._desk.settings())
+
+    async def _emit(self, events: Iterable[AlertEvent | None]) -> None:
+        for event in events:
+            if event is not None:
+                self._tally.alerts += isinstance(event, AlertRaised)
+                await self._desk.sink.emit(event)
+
+    def _segment(self, text: str, start: float, end: float, *, final: bool) -> TranscriptSegment:
+        return TranscriptSegment(
+            session_id=self._desk.session.id,
+            speaker_id=self._tally.speaker.id,
+            utterance=self._tally.utterances,
+            start=start,
+            end=end,
+            text=text,
+            final=final,
+            received_at=self._timeline.received_at(end),
+        )
+
+    def _next_utterance(self) -> None:
+        self._tally.utterances += 1
+        self._utterance_start = None
+
+    def _in_media_time(self, word: Word) -> Word:
+        return replace(word, start=self._timeline.to_media(word.start), end=self._timeline.to_media(word.end, end=True))

@@ -1,0 +1,91 @@
+"""Stand-ins for the ports of the core: each is a few lines and implements the real Protocol."""
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+
+from moderation.errors import DetectorError, RecognizerFailed, SourceError
+from moderation.events import Event
+from moderation.models import BYTES_PER_SECOND, Flag, Hypothesis, Session, SourceItem, Span, Speaker, TranscriptSegment, Word
+
+
+class FakeSink:
+    """Remembers events."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    async def emit(self, event: Event) -> None:
+        self.events.append(event)
+
+
+class FakeSource:
+    """Plays a list of items, then ends, or fails."""
+
+    def __init__(self, items: Iterable[SourceItem], failure: SourceError | None = None) -> None:
+        self.items, self.failure, self.closed = list(items), failure, False
+
+    async def frames(self) -> AsyncIterator[SourceItem]:
+        for item in self.items:
+            yield item
+        if self.failure:
+            raise self.failure
+
+    def speaker(self, speaker_id: int) -> Speaker:
+        return Speaker(speaker_id, f"speaker {speaker_id}")
+
+    def spoken_seconds(self, speaker_id: int) -> float:
+        return sum(i.seconds for i in self.items if hasattr(i, "seconds") and i.speaker_id == speaker_id)
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+class FakeRecognizer:
+    """Hears one letter a frame: the frame's first byte. Says its partial each time; `finish` makes the final. `!` fails."""
+
+    def __init__(self) -> None:
+        self.fed, self.start, self.heard, self.closed = 0.0, 0.0, "", False
+
+    async def accept(self, pcm: bytes) -> Hypothesis | None:
+        self.fed += len(pcm) / BYTES_PER_SECOND
+        if pcm[:1] == b"!":
+            raise RecognizerFailed("made to fail")
+        self.heard += chr(pcm[0])
+        return Hypothesis(self.heard.strip(), final=False) if self.heard.strip() else None
+
+    async def finish(self) -> Hypothesis | None:
+        text, self.heard = self.heard.strip(), ""
+        start, self.start = self.start, self.fed
+        words = tuple(Word(w, start, self.fed, 0.9) for w in text.split())
+        return Hypothesis(text, final=True, words=words) if text else None
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+class FakeTranscriber:
+    """Opens `FakeRecognizer`s and remembers them."""
+
+    def __init__(self) -> None:
+        self.opened: list[FakeRecognizer] = []
+
+    async def open(self) -> FakeRecognizer:
+        self.opened.append(FakeRecognizer())
+        return self.opened[-1]
+
+    def hears(self, word: str) -> bool:
+        return bool(word)
+
+
+class FakeDetector:
+    """Flags every occurrence of one word; fails on the word `broken`."""
+
+    def __init__(self, word: str, severity: int, *, name: str = "fake", live: bool = True) -> None:
+        self.word, self.severity, self.name, self.live = word, severity, name, live
+
+    async def detect(self, session: Session, segment: TranscriptSegment) -> Sequence[Flag]:
+        if "broken" in segment.text:
+            raise DetectorError("made to fail")
+        at = segment.text.find(self.word)
+        span = Span(at, at + len(self.word), segment.start, segment.end)
+        confidence = segment.confidence if segment.final else 1.0
+        return [] if at < 0 else [Flag(self.name, "insult", self.severity, self.severity / 10, confidence, span)]
