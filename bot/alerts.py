@@ -64,6 +64,7 @@ class AlertDispatcher:
         self._news = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
+        self._closed = False
         self.stats = DispatchStats()
 
     async def emit(self, event: Event) -> None:
@@ -78,9 +79,14 @@ class AlertDispatcher:
         self._idle.clear()
         self._news.set()
 
+    def close(self) -> None:
+        """No more alerts; `run` returns when all are delivered."""
+        self._closed = True
+        self._news.set()
+
     async def run(self) -> None:
-        """Deliver until cancelled."""
-        while True:
+        """Deliver until closed."""
+        while not self._closed:
             await self._news.wait()
             self._news.clear()
             while self._waiting:

@@ -15,7 +15,7 @@ from moderation.errors import SourceError
 from moderation.models import Coverage, Session, SourceItem, Speaker, SpeakerLeft
 from moderation.ports import AudioSource, Detector, Sink, Transcriber
 from moderation.settings import GuildSettings
-from moderation.track import Desk, Tally, Track
+from moderation.track import INBOX_SIZE, WAITING_SIZE, Desk, Tally, Track
 
 MAX_ASIDE = 64
 """Slow detections in flight per session; one more is refused and counted."""
@@ -82,7 +82,8 @@ class Pipeline:
             return
         track = self._tracks.get(item.speaker_id)
         if track is None:
-            track = self._tracks[item.speaker_id] = Track(desk, self._tally(item.speaker_id))
+            size = WAITING_SIZE if self._lossless else INBOX_SIZE
+            track = self._tracks[item.speaker_id] = Track(desk, self._tally(item.speaker_id), size)
             group.create_task(track.run(), name=f"track {item.speaker_id}")
         if self._lossless:
             await track.inbox.room()

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from moderation.errors import LexiconInvalid, LexiconProblem
-from moderation.models import Score, Session, Speaker, TranscriptSegment, Verdict
+from moderation.models import Session, TranscriptSegment, Verdict
 from moderation.policy import judge
-from moderation.ports import AlertDelivery, AlertStore, Detector, GuildStore, Scorer
+from moderation.ports import AlertDelivery, AlertStore, Detector, GuildStore
 from moderation.sessions import SessionManager
 from moderation.terms import Term, TermType
 
@@ -29,7 +29,6 @@ class GuildLexicons(Protocol):
 class DryRun:
     """What a text would come to, without anybody being told."""
 
-    score: Score
     segment: TranscriptSegment
     verdict: Verdict
 
@@ -37,11 +36,10 @@ class DryRun:
 class LexiconService:
     """A guild's own terms: change, list, try."""
 
-    def __init__(self, guilds: GuildStore, lexicons: GuildLexicons, detectors: Sequence[Detector], scorer: Scorer) -> None:
+    def __init__(self, guilds: GuildStore, lexicons: GuildLexicons, detectors: Sequence[Detector]) -> None:
         self._guilds = guilds
         self._lexicons = lexicons
         self._detectors = detectors
-        self._scorer = scorer
 
     async def add(self, guild_id: int, term: Term) -> None:
         """Add or replace. Raises `LexiconInvalid` saying what is wrong with the term."""
@@ -69,8 +67,7 @@ class LexiconService:
         segment = TranscriptSegment(session.id, 0, 0, 0.0, 0.0, text, final=True)
         flags = [f for d in self._detectors if d.live for f in await d.detect(session, segment)]
         verdict = judge(flags, {}, await self._guilds.settings(session.guild_id))
-        (score,) = await self._scorer.score([text])
-        return DryRun(score, segment, verdict)
+        return DryRun(segment, verdict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +79,6 @@ class Services:
     alerts: AlertStore
     delivery: AlertDelivery
     lexicon: LexiconService
-
-
-NOBODY = Speaker(0, "nobody in particular")
-"""The speaker of dry runs and test alerts."""
 
 
 def _problems(term: Term) -> list[str]:

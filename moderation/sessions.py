@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
@@ -42,7 +42,7 @@ class SessionManager:
     def __init__(
         self,
         gateway: VoiceGateway,
-        pipeline: Callable[[Session], Pipeline],
+        pipeline: Callable[[Session], Awaitable[Pipeline]],
         sink: Sink,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -82,7 +82,7 @@ class SessionManager:
         self._joining.add(guild_id)
         try:
             session = Session(uuid4().hex, guild_id, channel_id, self._now(), channel_name)
-            pipeline = self._pipeline(session)
+            pipeline = await self._pipeline(session)
             source = await self._gateway.join(session)
             task = self._group.create_task(self._run(guild_id, session, source, pipeline), name=f"session {session.id}")
             self._running[guild_id] = Running(session, source, pipeline, task)

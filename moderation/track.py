@@ -23,7 +23,9 @@ from moderation.timeline import Timeline
 log = logging.getLogger(__name__)
 
 INBOX_SIZE = 500
-"""Items a track may lag behind: 10 s of 20 ms frames. When full, the oldest goes and is missing from coverage."""
+"""Items a live track may lag behind: 10 s of 20 ms frames. When full, the oldest goes and is missing from coverage."""
+WAITING_SIZE = 50
+"""Items a track may lag behind a source that waits for it: 1 s keeps the speakers together."""
 
 
 @dataclass(slots=True)
@@ -57,10 +59,10 @@ class Desk:
 class Track:
     """One live speaker of a session."""
 
-    def __init__(self, desk: Desk, tally: Tally) -> None:
+    def __init__(self, desk: Desk, tally: Tally, inbox_size: int = INBOX_SIZE) -> None:
         self._desk = desk
         self._tally = tally
-        self.inbox: Inbox[AudioFrame | EndOfSpeech] = Inbox(INBOX_SIZE, Overflow.DROP_OLDEST)
+        self.inbox: Inbox[AudioFrame | EndOfSpeech] = Inbox(inbox_size, Overflow.DROP_OLDEST)
         self._recognizer: Recognizer | None = None
         self._timeline = Timeline()
         self._utterance_start: float | None = None

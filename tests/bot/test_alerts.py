@@ -1,6 +1,7 @@
 """Alerts on their way to the moderators: order, retries, replaced revisions, bounds."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -99,19 +100,21 @@ class Desk:
         self.delivery, self.store = delivery or FakeDelivery(), FakeAlertStore()
         self.dispatcher = AlertDispatcher(self.delivery, FakeEvidence(), guilds or FakeGuilds(), self.store, lambda: 1.0)
 
-    async def deliver(self, *events: AlertRaised | AlertRevised) -> None:
-        for event in events:
-            await self.dispatcher.emit(event)
+    async def deliver(self, *batches: Sequence[AlertRaised | AlertRevised]) -> None:
+        """Each batch waits as a whole before it is delivered."""
         async with asyncio.TaskGroup() as group:
-            task = group.create_task(self.dispatcher.run())
-            await self.dispatcher.drained()
-            task.cancel()
+            for n, batch in enumerate(batches):
+                for event in batch:
+                    await self.dispatcher.emit(event)
+                if n == 0:
+                    group.create_task(self.dispatcher.run())
+                await self.dispatcher.drained()
+            self.dispatcher.close()
 
 
 async def test_posted_with_a_clip_that_has_a_lead_in_then_edited() -> None:
     desk = Desk()
-    await desk.deliver(AlertRaised(alert(state=AlertState.EARLY)))
-    await desk.deliver(AlertRevised(alert()))
+    await desk.deliver([AlertRaised(alert(state=AlertState.EARLY))], [AlertRevised(alert())])
     assert desk.delivery.posts == [("s:1:0", b"5.0-12.0")]
     assert desk.delivery.edits == [(1, AlertState.CONFIRMED)]
     assert desk.store.rows == {"s:1:0": (AlertState.CONFIRMED, 1)}
@@ -119,7 +122,7 @@ async def test_posted_with_a_clip_that_has_a_lead_in_then_edited() -> None:
 
 async def test_a_revision_that_waits_replaces_the_alert_so_there_is_one_post() -> None:
     desk = Desk()
-    await desk.deliver(AlertRaised(alert(state=AlertState.EARLY)), AlertRevised(alert()))
+    await desk.deliver([AlertRaised(alert(state=AlertState.EARLY)), AlertRevised(alert())])
     assert len(desk.delivery.posts) == 1
     assert desk.delivery.edits == []
 
@@ -127,35 +130,35 @@ async def test_a_revision_that_waits_replaces_the_alert_so_there_is_one_post() -
 async def test_retryable_failures_are_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bot.alerts, "BACKOFF_SECONDS", 0.0)
     desk = Desk(FakeDelivery(failures=2))
-    await desk.deliver(AlertRaised(alert()))
+    await desk.deliver([AlertRaised(alert())])
     assert len(desk.delivery.posts) == 1
     assert desk.dispatcher.stats.failed == 0
 
 
 async def test_final_failures_are_counted_and_the_next_alert_goes_out() -> None:
     desk = Desk(FakeDelivery(failures=1, retryable=False))
-    await desk.deliver(AlertRaised(alert(0)), AlertRaised(alert(1)))
+    await desk.deliver([AlertRaised(alert(0)), AlertRaised(alert(1))])
     assert desk.delivery.posts[0][0] == "s:1:1"
     assert desk.dispatcher.stats.failed == 1
 
 
 async def test_no_alert_channel_is_recorded_and_counted() -> None:
     desk = Desk(guilds=FakeGuilds(None))
-    await desk.deliver(AlertRaised(alert()))
+    await desk.deliver([AlertRaised(alert())])
     assert desk.store.rows == {"s:1:0": (AlertState.CONFIRMED, None)}
     assert desk.dispatcher.stats.nowhere == 1
 
 
 async def test_a_guild_that_keeps_no_evidence_gets_no_clip() -> None:
     desk = Desk(guilds=FakeGuilds(keep_evidence=False))
-    await desk.deliver(AlertRaised(alert()))
+    await desk.deliver([AlertRaised(alert())])
     assert desk.delivery.posts == [("s:1:0", None)]
 
 
 async def test_when_too_many_wait_the_oldest_go_and_are_counted() -> None:
     desk = Desk()
     extra = 3
-    await desk.deliver(*(AlertRaised(alert(n)) for n in range(bot.alerts.MAX_WAITING + extra)))
+    await desk.deliver([AlertRaised(alert(n)) for n in range(bot.alerts.MAX_WAITING + extra)])
     assert desk.dispatcher.stats.dropped == extra
     assert desk.delivery.posts[0][0] == f"s:1:{extra}"
     assert len(desk.delivery.posts) == bot.alerts.MAX_WAITING

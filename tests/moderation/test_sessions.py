@@ -62,7 +62,11 @@ class FakeGateway:
 
 def manager(gateway: FakeGateway, sink: Sink) -> SessionManager:
     settings = GuildSettings(7)
-    return SessionManager(gateway, lambda s: Pipeline(s, FakeTranscriber(), (), sink, lambda: settings), sink)
+
+    async def pipeline(session: Session) -> Pipeline:
+        return Pipeline(session, FakeTranscriber(), (), sink, lambda: settings)
+
+    return SessionManager(gateway, pipeline, sink)
 
 
 async def until(condition: Callable[[], bool]) -> None:
