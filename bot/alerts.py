@@ -6,12 +6,12 @@ AlertRaised / AlertRevised ─▶ waiting (one slot per alert: a newer revision 
 import asyncio
 import logging
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from moderation.errors import ModerationError
-from moderation.events import AlertRaised, AlertRevised, Event
+from moderation.events import AlertRaised, AlertRevised, Event, SessionEnded
 from moderation.models import Alert
 from moderation.ports import AlertDelivery, AlertStore, Evidence, GuildStore
 from moderation.settings import GuildSettings
@@ -65,10 +65,14 @@ class AlertDispatcher:
         self._idle = asyncio.Event()
         self._idle.set()
         self._closed = False
+        self._ended: deque[str] = deque()
         self.stats = DispatchStats()
 
     async def emit(self, event: Event) -> None:
-        """Queue an alert; never waits."""
+        """Queue an alert; never waits. An ended session's audio is dropped once its alerts are out."""
+        if isinstance(event, SessionEnded):
+            self._ended.append(event.session.id)
+            self._news.set()
         if not isinstance(event, AlertRaised | AlertRevised):
             return
         alert = event.alert
@@ -92,6 +96,8 @@ class AlertDispatcher:
             while self._waiting:
                 _, alert = self._waiting.popitem(last=False)
                 await self._deliver(alert)
+            while self._ended:
+                self._evidence.drop_session(self._ended.popleft())
             self._idle.set()
 
     async def drained(self) -> None:

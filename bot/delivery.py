@@ -57,7 +57,7 @@ def nonce(alert: Alert) -> str:
 def _files(alert: Alert, clip: bytes | None) -> list[discord.File]:
     if not clip:
         return []
-    return [discord.File(io.BytesIO(clip), filename=f"evidence-{alert.session.id[:8]}-{alert.segment.utterance}.ogg")]
+    return [discord.File(io.BytesIO(clip), filename=f"evidence-{alert.reference}.ogg")]
 
 
 def _failed(error: Exception, channel_id: int) -> DeliveryFailed:

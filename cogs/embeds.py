@@ -39,13 +39,13 @@ def alert_card(alert: Alert) -> discord.Embed:
     embed.add_field(
         name="When", value=f"{format_dt(started, 'T')} ({format_dt(started, 'R')})\n{_clock(alert.evidence_span[0])} into the session"
     )
-    embed.add_field(name="Category", value=", ".join(plain(c) for c in alert.categories) or "none left")
+    embed.add_field(name="Category", value=_categories(alert) or "none left")
     embed.add_field(name="Severity", value=f"{alert.severity}/10")
     embed.add_field(name="Confidence", value=_confidence(alert))
     if alert.context:
         embed.add_field(name="Around it", value=_context(alert), inline=False)
     embed.add_field(name="Detectors", value=_detectors(alert.verdict) or "none", inline=False)
-    embed.set_footer(text=f"{STATES[alert.state]} · alert {alert.id[:8]}-{alert.segment.utterance}")
+    embed.set_footer(text=f"{STATES[alert.state]} · alert {alert.reference}")
     return embed
 
 
@@ -90,9 +90,13 @@ def problem(message: str) -> discord.Embed:
 def _title(alert: Alert) -> str:
     if alert.state is AlertState.WITHDRAWN:
         return "Withdrawn alert"
-    category = ", ".join(c.replace("_", " ") for c in alert.categories) or "alert"
+    category = _categories(alert) or "alert"
     early = "Early alert: " if alert.state is AlertState.EARLY else ""
     return f"{early}{category}"[:200].capitalize()
+
+
+def _categories(alert: Alert) -> str:
+    return plain(", ".join(alert.categories).replace("_", " "))
 
 
 def _colour(alert: Alert) -> discord.Colour:
@@ -126,8 +130,10 @@ def _context(alert: Alert) -> str:
     start = alert.evidence_span[0]
     lines = []
     for turn in alert.context:
-        who = plain(names.get(turn.speaker_id, "")) or f"<@{turn.speaker_id}>"
-        lines.append(f"`{turn.start - start:+4.0f} s` **{who}**: {_cut(plain(turn.text), MAX_TURN)}")
+        speaker_id = turn.segment.speaker_id
+        who = plain(names.get(speaker_id, "")) or f"<@{speaker_id}>"
+        said = _cut(masked(turn.segment, turn.verdict.flags), MAX_TURN)
+        lines.append(f"`{turn.segment.start - start:+4.0f} s` **{who}**: {said}")
     while len("\n".join(lines)) > MAX_FIELD:
         lines.pop(0)
     return "\n".join(lines)

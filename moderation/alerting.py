@@ -49,7 +49,7 @@ class Alerting:
         self._settings = settings
         self._speaker = speaker
         self._clock = clock
-        self._turns: deque[TranscriptSegment] = deque(maxlen=MAX_TURNS)
+        self._turns: deque[Finding] = deque(maxlen=MAX_TURNS)
         self._open: dict[int, _Open] = {}
         self._seen: dict[int, tuple[int, frozenset[tuple[str, str, str]]]] = {}
 
@@ -70,10 +70,10 @@ class Alerting:
     def final(self, segment: TranscriptSegment, verdict: Verdict) -> list[AlertEvent]:
         """A final's verdict; call it again with the merged verdict when a slower detector answers."""
         self._seen.pop(segment.speaker_id, None)
-        known = any(t.id == segment.id for t in self._turns)
+        known = any(t.segment.id == segment.id for t in self._turns)
         events: list[AlertEvent] = []
         if segment.text and not known:
-            self._turns.append(segment)
+            self._turns.append(Finding(segment, verdict))
             events += self._answers(segment)
         opened = self._open.get(segment.speaker_id)
         if opened and opened.alert.segment.id == segment.id:
@@ -135,9 +135,10 @@ class Alerting:
         start, end = alert.evidence_span
         own = {f.segment.id for f in alert.findings}
         reach = self._settings().context_seconds
-        turns = [t for t in self._turns if t.id not in own and start - reach <= t.end and t.start <= end + AFTER_SECONDS]
-        context = tuple(sorted(turns, key=lambda t: t.start)[-MAX_CONTEXT:])
-        names = tuple(self._speaker(i) for i in sorted({t.speaker_id for t in context}))
+        others = [t for t in self._turns if t.segment.id not in own]
+        turns = [t for t in others if start - reach <= t.segment.end and t.segment.start <= end + AFTER_SECONDS]
+        context = tuple(sorted(turns, key=lambda t: t.segment.start)[-MAX_CONTEXT:])
+        names = tuple(self._speaker(i) for i in sorted({t.segment.speaker_id for t in context}))
         return replace(alert, context=context, speakers=names)
 
     def _in_cooldown(self, alert: Alert, segment: TranscriptSegment, verdict: Verdict) -> bool:

@@ -7,6 +7,7 @@ Media seconds count from the session's start and come from RTP timestamps or sam
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum, StrEnum
+from hashlib import sha256
 
 SAMPLE_RATE = 16_000
 """Hz. The one sample rate inside the core: what speech recognisers are trained on. Every source converts at its door."""
@@ -55,6 +56,8 @@ class AudioFrame:
     """Signed 16-bit little-endian samples, shape (samples,)."""
     received_at: float = 0.0
     """Monotonic seconds at which its last packet arrived."""
+    concealed: bool = False
+    """Made up for a lost packet: fed to the recogniser, but not heard."""
 
     @property
     def seconds(self) -> float:
@@ -226,8 +229,8 @@ class Alert:
     segment: TranscriptSegment
     verdict: Verdict
     state: AlertState
-    context: tuple[TranscriptSegment, ...] = ()
-    """Turns of all speakers around it, in time order, without `segment` itself."""
+    context: tuple[Finding, ...] = ()
+    """Turns of all speakers around it, in time order, without its own findings."""
     grouped: tuple[Finding, ...] = ()
     """Further alerting segments of this speaker that fell into the cooldown, oldest first, bounded."""
     grouped_dropped: int = 0
@@ -236,6 +239,11 @@ class Alert:
     """Monotonic seconds."""
     speakers: tuple[Speaker, ...] = ()
     """Names for the ids in `context`."""
+
+    @property
+    def reference(self) -> str:
+        """Eight hex digits that people can quote."""
+        return sha256(self.id.encode()).hexdigest()[:8]
 
     @property
     def evidence_span(self) -> tuple[float, float]:

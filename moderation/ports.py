@@ -138,6 +138,10 @@ class Evidence(Protocol):
         """A playable Ogg Opus file of that span (media seconds), None when nothing is held of it."""
         ...
 
+    def drop_session(self, session_id: str) -> None:
+        """Drop everything held of that session."""
+        ...
+
     def forget(self, speaker_id: int) -> None:
         """Drop everything held of that speaker."""
         ...

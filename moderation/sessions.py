@@ -60,7 +60,10 @@ class SessionManager:
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        await asyncio.gather(*(self.stop(guild_id, reason="shutdown") for guild_id in list(self._running)))
+        stops = (self.stop(guild_id, reason="shutdown") for guild_id in list(self._running))
+        for outcome in await asyncio.gather(*stops, return_exceptions=True):
+            if isinstance(outcome, Exception):
+                log.error("a session did not stop cleanly", extra={"error": type(outcome).__name__})
         await self._group.__aexit__(kind, error, trace)
 
     def running(self, guild_id: int) -> Running | None:

@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 
 INBOX_SIZE = 500
 """Items a live track may lag behind: 10 s of 20 ms frames. When full, the oldest goes and is missing from coverage."""
+STABLE_SECONDS = 0.24
+"""A partial that stands unchanged for this much more audio counts as seen twice: Vosk decodes in steps of about 0.24 s."""
 WAITING_SIZE = 50
 """Items a track may lag behind a source that waits for it: 1 s keeps the speakers together."""
 
@@ -67,6 +69,7 @@ class Track:
         self._timeline = Timeline()
         self._utterance_start: float | None = None
         self._failing = False
+        self._standing: tuple[TranscriptSegment, Verdict] | None = None
 
     async def run(self) -> None:
         """Work through the inbox until it is closed; then finish the last words and release the recogniser."""
@@ -92,6 +95,8 @@ class Track:
             await self._partial(hypothesis)
         elif isinstance(item, EndOfSpeech):
             await self._close_utterance()
+        elif self._standing is not None:
+            await self._look_again(*self._standing)
 
     async def _hear(self, item: AudioFrame | EndOfSpeech) -> Hypothesis | None:
         if isinstance(item, EndOfSpeech):
@@ -103,7 +108,8 @@ class Track:
             self._utterance_start = item.start
         self._timeline.advance(item.start, item.seconds, item.received_at)
         hypothesis = await self._recognizer.accept(item.pcm)
-        self._tally.heard_seconds += item.seconds
+        if not item.concealed:
+            self._tally.heard_seconds += item.seconds
         return hypothesis
 
     async def _restart(self, error: RecognizerFailed) -> None:
@@ -126,7 +132,13 @@ class Track:
         segment = self._segment(hypothesis.text, start, self._timeline.media, final=False)
         await self._desk.sink.emit(SegmentTranscribed(self._desk.session, self._tally.speaker, segment))
         verdict = await self._inspect(segment, live=True)
-        if verdict.flags:
+        self._standing = (segment, verdict) if verdict.flags else None
+        await self._emit([self._desk.alerting.partial(segment, verdict)])
+
+    async def _look_again(self, segment: TranscriptSegment, verdict: Verdict) -> None:
+        """Recognisers report a partial only when it changes; one that does not change is the more stable for it."""
+        if self._timeline.media - segment.end >= STABLE_SECONDS:
+            self._standing = None
             await self._emit([self._desk.alerting.partial(segment, verdict)])
 
     async def _final(self, hypothesis: Hypothesis) -> None:
@@ -198,6 +210,7 @@ class Track:
     def _next_utterance(self) -> None:
         self._tally.utterances += 1
         self._utterance_start = None
+        self._standing = None
 
     def _in_media_time(self, word: Word) -> Word:
         return replace(word, start=self._timeline.to_media(word.start), end=self._timeline.to_media(word.end, end=True))

@@ -40,7 +40,7 @@ class FakeSource:
 
 
 class FakeRecognizer:
-    """Hears one letter a frame: the frame's first byte. Says its partial each time; `finish` makes the final. `!` fails."""
+    """Hears one letter a frame, its first byte. Says its partial when it changes; `finish` makes the final. `!` fails."""
 
     def __init__(self) -> None:
         self.fed, self.start, self.heard, self.closed = 0.0, 0.0, "", False
@@ -49,6 +49,8 @@ class FakeRecognizer:
         self.fed += len(pcm) / BYTES_PER_SECOND
         if pcm[:1] == b"!":
             raise RecognizerFailed("made to fail")
+        if not pcm[0]:
+            return None
         self.heard += chr(pcm[0])
         return Hypothesis(self.heard.strip(), final=False) if self.heard.strip() else None
 

@@ -10,7 +10,7 @@ import pytest
 import bot.alerts
 from bot.alerts import AlertDispatcher
 from moderation.errors import DeliveryFailed
-from moderation.events import AlertRaised, AlertRevised
+from moderation.events import AlertRaised, AlertRevised, SessionEnded
 from moderation.models import Alert, AlertState, Level, Session, Speaker, TranscriptSegment, Verdict
 from moderation.settings import GuildSettings
 from moderation.terms import Term
@@ -41,6 +41,12 @@ class FakeDelivery:
 
 class FakeEvidence:
     """A clip that says its span."""
+
+    def __init__(self) -> None:
+        self.dropped: list[str] = []
+
+    def drop_session(self, session_id: str) -> None:
+        self.dropped.append(session_id)
 
     def clip(self, session_id: str, speaker_id: int, start: float, end: float) -> bytes | None:
         return f"{start}-{end}".encode()
@@ -98,9 +104,10 @@ class Desk:
 
     def __init__(self, delivery: FakeDelivery | None = None, guilds: FakeGuilds | None = None) -> None:
         self.delivery, self.store = delivery or FakeDelivery(), FakeAlertStore()
-        self.dispatcher = AlertDispatcher(self.delivery, FakeEvidence(), guilds or FakeGuilds(), self.store, lambda: 1.0)
+        self.evidence = FakeEvidence()
+        self.dispatcher = AlertDispatcher(self.delivery, self.evidence, guilds or FakeGuilds(), self.store, lambda: 1.0)
 
-    async def deliver(self, *batches: Sequence[AlertRaised | AlertRevised]) -> None:
+    async def deliver(self, *batches: Sequence[AlertRaised | AlertRevised | SessionEnded]) -> None:
         """Each batch waits as a whole before it is delivered."""
         async with asyncio.TaskGroup() as group:
             for n, batch in enumerate(batches):
@@ -162,3 +169,11 @@ async def test_when_too_many_wait_the_oldest_go_and_are_counted() -> None:
     assert desk.dispatcher.stats.dropped == extra
     assert desk.delivery.posts[0][0] == f"s:1:{extra}"
     assert len(desk.delivery.posts) == bot.alerts.MAX_WAITING
+
+
+async def test_an_ended_sessions_audio_goes_once_its_alerts_are_out() -> None:
+    desk = Desk()
+    last = alert()
+    await desk.deliver([AlertRaised(last), SessionEnded(last.session, (), "stopped")])
+    assert desk.delivery.posts == [(last.id, b"5.0-12.0")]
+    assert desk.evidence.dropped == ["s"]

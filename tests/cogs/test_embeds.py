@@ -38,7 +38,14 @@ def card(text: str = "i hate you go and kill yourself", **changes: object) -> Al
     verdict = Verdict(Level.ALERT, 10, 1.0, 0.93, ("self_harm",), flags, (("lexicon", Detection.RAN), ("toxicity", Detection.PENDING)))
     before = TranscriptSegment(SESSION.id, 43, 0, 55.0, 57.0, "please *stop* @everyone", final=True)
     alert = Alert(
-        segment.id, SESSION, Speaker(42, "ben_"), segment, verdict, AlertState.CONFIRMED, context=(before,), speakers=(Speaker(43, "cleo"),)
+        segment.id,
+        SESSION,
+        Speaker(42, "ben_"),
+        segment,
+        verdict,
+        AlertState.CONFIRMED,
+        context=(Finding(before, Verdict()),),
+        speakers=(Speaker(43, "cleo"),),
     )
     return replace(alert, **changes)  # type: ignore[arg-type]
 
@@ -58,7 +65,7 @@ def test_who_where_when_how_bad_how_sure() -> None:
     assert field(card(), "When").startswith("<t:1767297660:T> (<t:1767297660:R>)\n1:00")
     assert field(card(), "Severity") == "10/10"
     assert field(card(), "Confidence").startswith("93%")
-    assert field(card(), "Category") == "self\\_harm"
+    assert field(card(), "Category") == "self harm"
     assert field(card(), "Detectors") == "lexicon ran, toxicity still at work"
     assert alert_card(card()).title == "Self harm"
 
@@ -92,7 +99,7 @@ def test_any_speech_makes_a_card_that_discord_takes(text: str, spans: list[tuple
     flags = tuple(flag(s % len(text), min(s % len(text) + n, len(text))) for s, n in spans)
     segment = TranscriptSegment(SESSION.id, 42, 3, 60.0, 63.0, text, final=True)
     verdict = Verdict(Level.ALERT, 10, 1.0, 0.9, ("insult",), flags)
-    embed = alert_card(card(segment=segment, verdict=verdict, context=(segment,) * 8, speaker=Speaker(42, name[:32])))
+    embed = alert_card(card(segment=segment, verdict=verdict, context=(Finding(segment, verdict),) * 8, speaker=Speaker(42, name[:32])))
     assert len(embed) <= 6000
     assert len(embed.description or "") <= 4096
     assert all(0 < len(f.value or "") <= 1024 and 0 < len(f.name or "") <= 256 for f in embed.fields)

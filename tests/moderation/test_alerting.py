@@ -150,10 +150,10 @@ def test_context_has_the_turns_around_it_in_order() -> None:
     say(desk, "long ago", 1.0, speaker=2)
     say(desk, "you started it", 50.0, speaker=2, utterance=1)
     (raised,) = say(desk, "you idiot", 53.0, "idiot")
-    assert [t.text for t in raised.alert.context] == ["you started it"]
+    assert [t.segment.text for t in raised.alert.context] == ["you started it"]
     assert raised.alert.speakers == (Speaker(2, "name 2"),)
     (answer,) = say(desk, "not nice", 57.0, speaker=3)
-    assert [t.text for t in answer.alert.context] == ["you started it", "not nice"]
+    assert [t.segment.text for t in answer.alert.context] == ["you started it", "not nice"]
 
 
 def test_answers_are_bounded() -> None:

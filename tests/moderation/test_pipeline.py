@@ -125,6 +125,15 @@ async def test_a_severe_term_alerts_before_the_sentence_ends_and_the_final_confi
     assert run.of(AlertRevised)[0].alert.state is AlertState.CONFIRMED
 
 
+async def test_a_partial_that_stands_unchanged_counts_as_seen_twice() -> None:
+    run = Run(FakeDetector("scum", 9))
+    await run.over(say("scum" + "\0" * 20, 0.0)[:-1])
+    assert run.of(AlertRaised)[0].alert.state is AlertState.EARLY
+    quick = Run(FakeDetector("scum", 9))
+    await quick.over(say("scum" + "\0" * 5, 0.0))
+    assert quick.of(AlertRaised)[0].alert.state is AlertState.CONFIRMED
+
+
 async def test_an_early_alert_whose_utterance_has_no_final_is_withdrawn() -> None:
     run = Run(FakeDetector("scum", 9))
     await run.over([*say("scum    !", 0.0), *say("ok", 5.0)])

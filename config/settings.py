@@ -1,0 +1,265 @@
+"""Every setting, typed and described. `Settings.load` reads the environment and `.env` and reports all problems at once.
+
+    environment ──┐
+    .env ─────────┴─▶ names known? ─▶ each value valid? ─▶ do they fit together? ─▶ Settings, or InvalidSettings with everything found
+
+Making a `Settings` directly reads nothing: it takes what it is given, and defaults.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Collection
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+from config import checks, reference
+from config.conflicts import conflicts
+from config.envfile import read_env_file
+from config.kinds import FlaggingProvider, LogFormat, LogLevel, ScoreType, WorkloadSize
+from config.loading import EnvironmentSource, InvalidSettings, present, unknown, validate
+from config.reference import SettingRow
+
+__all__ = ["FlaggingProvider", "InvalidSettings", "LogFormat", "LogLevel", "ScoreType", "SettingRow", "Settings", "WorkloadSize"]
+
+SAMPLE_LEXICON = Path(__file__).parent / "lexicon" / "sample.json"
+"""Placeholders and mild insults only: for trying the bot."""
+
+
+def _setting(group: str, description: str, default: object = None, *, expects: str = "", shown: str = "", **more: Any) -> Any:  # noqa: ANN401
+    """A field. `expects` completes "… is not …"; `shown` describes a default that is worked out."""
+    return Field(default, description=description, json_schema_extra={"group": group, "expects": expects, "default": shown}, **more)
+
+
+_DISCORD, _SPEECH, _FLAGGING = "Discord", "Speech recognition", "Finding abuse"
+_STORAGE, _API, _LOGS, _DATABRICKS, _DEPLOY = "Data", "HTTP side", "Logs", "Databricks", "Deploying the toxicity model to Databricks"
+
+_Token = Annotated[SecretStr, AfterValidator(checks.token)]
+_Json = BeforeValidator(lambda value: json.loads(value) if isinstance(value, str) else value)
+_Upper = BeforeValidator(lambda value: value.upper() if isinstance(value, str) else value)
+_Lower = BeforeValidator(lambda value: value.lower() if isinstance(value, str) else value)
+_Capital = BeforeValidator(lambda value: value.capitalize() if isinstance(value, str) else value)
+
+
+class Settings(BaseSettings):
+    """All settings; a field's name in lower case is the environment's name in upper case."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True, validate_default=False, allow_inf_nan=False)
+
+    discord_token: _Token | None = _setting(
+        _DISCORD, "The bot's token, from Discord's developer portal (Bot, Reset Token). Needed by `run`.", expects="a bot token"
+    )
+
+    vosk_model_path: str | None = _setting(_SPEECH, "Folder of an unpacked Vosk model (https://alphacephei.com/vosk/models).")
+    vosk_model_name: str | None = _setting(
+        _SPEECH, "Name of a Vosk model to download when VOSK_MODEL_PATH is not set, such as `vosk-model-small-en-us-0.15`."
+    )
+    vosk_language: str | None = _setting(
+        _SPEECH, "Language whose small Vosk model is downloaded when neither path nor name is set, such as `en-us`."
+    )
+    earshot_workers: int | None = _setting(
+        _SPEECH, "Threads that recognise speech.", expects="a whole number from 1 to 256", shown="one for each core", ge=1, le=256
+    )
+
+    flagging_provider: Annotated[FlaggingProvider, _Lower] = _setting(
+        _FLAGGING,
+        "What finds abuse: `lexicon`, `databricks` or `lexicon+databricks`.",
+        FlaggingProvider.LEXICON,
+        expects="one of lexicon, databricks, lexicon+databricks",
+        shown="`lexicon+databricks` when a serving endpoint is set, else `lexicon`",
+    )
+    flag_terms_path: Path = _setting(
+        _FLAGGING,
+        "Lexicon file (JSON; `python -m bot lexicon import` makes one from other formats).",
+        SAMPLE_LEXICON,
+        shown="the sample lexicon that comes along",
+    )
+    toxicity_threshold: float = _setting(
+        _FLAGGING, "Score from 0 to 1 at which a text counts as toxic.", 0.7, expects="a number from 0 to 1", ge=0, le=1
+    )
+    score_every_seconds: float = _setting(
+        _FLAGGING,
+        "Shortest time in seconds between two scores of one live stream on `/ws/flag-audio/`.",
+        1.0,
+        expects="a number of seconds from 0.05 to 3600",
+        ge=0.05,
+        le=3600,
+    )
+    earshot_evidence_seconds: float = _setting(
+        _FLAGGING,
+        "Seconds of each speaker's latest audio that are held in memory for the clip on an alert; 0 holds none.",
+        30.0,
+        expects="a number of seconds from 0 to 300",
+        ge=0,
+        le=300,
+    )
+
+    earshot_data_dir: Path = _setting(_STORAGE, "Folder for what the bot keeps; made if need be.", Path("./data"), shown="./data")
+    database_url: Annotated[SecretStr, AfterValidator(checks.database_url)] = _setting(
+        _STORAGE,
+        "Database: `sqlite:///path/to/file.db` or `postgresql://user:password@host/name`.",
+        SecretStr(""),
+        shown="a SQLite file `earshot.db` in EARSHOT_DATA_DIR",
+    )
+
+    api_host: Annotated[str, AfterValidator(checks.bind_host)] = _setting(
+        _API, "Address the HTTP side listens on. Anything but loopback needs API_TOKEN.", "127.0.0.1"
+    )
+    api_port: int = _setting(
+        _API, "Port the HTTP side listens on; 0 takes a free one.", 8080, expects="a port number from 0 to 65535", ge=0, le=65535
+    )
+    api_token: _Token | None = _setting(
+        _API, "Clients send it as `Authorization: Bearer …`; then everything but `/health` and `/ready` needs it.", expects="a token"
+    )
+    api_max_body_mb: float = _setting(
+        _API,
+        "Largest request body in megabytes (1,000,000 bytes).",
+        25.0,
+        expects="a number of megabytes above 0, at most 1000",
+        gt=0,
+        le=1000,
+    )
+
+    log_level: Annotated[LogLevel, _Upper] = _setting(
+        _LOGS,
+        "`DEBUG`, `INFO`, `WARNING`, `ERROR` or `CRITICAL`. `DEBUG` shows Earshot's own details only: libraries' would quote people.",
+        LogLevel.INFO,
+        expects="one of DEBUG, INFO, WARNING, ERROR, CRITICAL",
+    )
+    log_format: Annotated[LogFormat, _Lower] = _setting(
+        _LOGS, "`console` for people, `json` for one JSON object a line.", LogFormat.CONSOLE, expects="one of console, json"
+    )
+
+    databricks_host: Annotated[str, AfterValidator(checks.workspace)] | None = _setting(
+        _DATABRICKS, "The workspace, such as `https://dbc-1234abcd.cloud.databricks.com`."
+    )
+    databricks_token: _Token | None = _setting(
+        _DATABRICKS, "Personal access token; takes precedence over the client id and secret.", expects="a token"
+    )
+    databricks_client_id: str | None = _setting(_DATABRICKS, "Client id of a service principal (OAuth machine-to-machine).")
+    databricks_client_secret: _Token | None = _setting(_DATABRICKS, "Its client secret.", expects="a secret")
+    databricks_endpoint: Annotated[str, AfterValidator(checks.endpoint)] | None = _setting(
+        _DATABRICKS,
+        "Name (or URL) of the model serving endpoint that scores toxicity.",
+        validation_alias=AliasChoices("databricks_endpoint", "databricks_serving_endpoint_name"),
+    )
+    databricks_server_hostname: Annotated[str, AfterValidator(checks.hostname)] | None = _setting(
+        _DATABRICKS, "Host name of the SQL warehouse.", shown="the host of DATABRICKS_HOST"
+    )
+    databricks_http_path: Annotated[str, AfterValidator(checks.http_path)] | None = _setting(
+        _DATABRICKS,
+        "HTTP path of the SQL warehouse, such as `/sql/1.0/warehouses/1234567890abcdef`. With it the product catalogue lives there.",
+    )
+    databricks_input_column: str = _setting(_DATABRICKS, "Name of the column in which the endpoint takes the text.", "text")
+    databricks_score_type: Annotated[ScoreType, _Lower] | None = _setting(
+        _DATABRICKS,
+        "How the endpoint's score is to be read: `probability_0_1`, `percent_0_100`, `logit` or `none` (labels only).",
+        expects="one of probability_0_1, percent_0_100, logit, none",
+        shown="told from the answer",
+    )
+    databricks_score_field: Annotated[str, AfterValidator(checks.dotted_path)] | None = _setting(
+        _DATABRICKS, "Where the score stands in the answer, such as `predictions.0.score`.", shown="told from the answer"
+    )
+    databricks_label_field: Annotated[str, AfterValidator(checks.dotted_path)] | None = _setting(
+        _DATABRICKS, "Where the label stands in the answer, such as `predictions.0.label`.", shown="told from the answer"
+    )
+    databricks_positive_class: str | None = _setting(
+        _DATABRICKS, "The label that means toxic, such as `toxic` or `1`.", shown="told from the answer"
+    )
+    databricks_endpoint_output_specs: Annotated[dict[str, dict[str, Any]], NoDecode, _Json] = _setting(
+        _DATABRICKS,
+        'How to read the answers of several endpoints, as JSON: `{"endpoint name": {"score_type": …, "score_field": …}}`.',
+        {},
+        expects="a JSON object that gives an object for each endpoint's name",
+    )
+
+    databricks_model_full_name: Annotated[str, AfterValidator(checks.model_name)] | None = _setting(
+        _DEPLOY, "Name of the registered model, `catalog.schema.model`. Needed by `deploy-model-serving`."
+    )
+    databricks_model_version: int | None = _setting(
+        _DEPLOY, "Version of the registered model to serve.", expects="a whole number from 1", shown="the newest", ge=1
+    )
+    databricks_workload_size: Annotated[WorkloadSize, _Capital] = _setting(
+        _DEPLOY, "`Small`, `Medium` or `Large`.", WorkloadSize.SMALL, expects="one of Small, Medium, Large"
+    )
+    databricks_scale_to_zero: bool = _setting(
+        _DEPLOY,
+        "Whether the endpoint may stop while unused. The first call afterwards waits for minutes, too long for live calls.",
+        False,
+        expects="true or false",
+    )
+    databricks_served_entity_name: Annotated[str, AfterValidator(checks.served_name)] | None = _setting(
+        _DEPLOY, "Name of the served entity in the endpoint.", shown="the model's name and version"
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what is given: `load` alone looks at the environment."""
+        return (init_settings,)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Defaults that hang on other settings."""
+        values = dict(values)
+        endpoint = values.get("databricks_endpoint") or values.get("databricks_serving_endpoint_name")
+        values.setdefault("flagging_provider", FlaggingProvider.BOTH if endpoint else FlaggingProvider.LEXICON)
+        data_dir = Path(values.get("earshot_data_dir", cls.model_fields["earshot_data_dir"].default))
+        values.setdefault("database_url", SecretStr(f"sqlite+aiosqlite:///{data_dir / 'earshot.db'}"))
+        host = values.get("databricks_host")
+        if isinstance(host, str) and (name := checks.host_of(host)):
+            values.setdefault("databricks_server_hostname", name)
+        return values
+
+    @classmethod
+    def load(cls, env_file: str | Path | None = ".env", *, required: Collection[str] = ()) -> Self:
+        """Settings from the environment and, where it says nothing, from `env_file`.
+
+        Args:
+            env_file: need not exist; None reads none.
+            required: names, such as `DISCORD_TOKEN`, without which the caller cannot do its work.
+
+        Raises:
+            InvalidSettings: with every problem there is.
+        """
+        from_file, problems = read_env_file(Path(env_file)) if env_file is not None else ({}, [])
+        given = {**present(from_file), **present(os.environ)}
+        problems += unknown(given, cls)
+        settings, wrong, found = validate(cls, EnvironmentSource(cls, given)())
+        problems += found
+        problems += [text for names, text in conflicts(settings, given) if not wrong & set(names)]
+        for name in required:
+            if name not in wrong and getattr(settings, name.lower()) is None:
+                about = str(cls.model_fields[name.lower()].description).rstrip(".")
+                problems.append(f"{name}: it is not set; set it in the environment or in .env ({about})")
+        if problems:
+            raise InvalidSettings(problems)
+        return settings
+
+    def describe(self) -> list[SettingRow]:
+        """Every setting with its value in force; secrets are hidden."""
+        return reference.describe(self)
+
+
+def settings_table() -> str:
+    """A Markdown table of all settings, for the README."""
+    return reference.settings_table(Settings)
+
+
+def env_example() -> str:
+    """The text of `.env.example`."""
+    return reference.env_example(Settings)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(env_example())

@@ -1,0 +1,76 @@
+"""The sample lexicon on the demo's conversation, and on 300 innocent sentences of game chat, traps included."""
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from moderation.detectors.lexicon import LexiconDetector
+from moderation.detectors.matching import Lexicon
+from moderation.lexicon_files import load
+from moderation.models import Level, TranscriptSegment
+from moderation.policy import judge
+from moderation.settings import GuildSettings
+from tests.moderation.detectors.sessions import SESSION
+
+pytestmark = pytest.mark.unit
+
+ROOT = Path(__file__).parents[3]
+SAMPLE = Lexicon(load(ROOT / "config/lexicon/sample.json"))
+BENIGN = Path(__file__).with_name("benign.txt").read_text(encoding="utf-8").splitlines()
+with (ROOT / "tests/speech/conversation/conversation.tsv").open(encoding="utf-8") as file:
+    CONVERSATION = [row["transcript"] for row in csv.DictReader(file, delimiter="\t")]
+ABUSIVE = [
+    "you are a stupid idiot and everybody knows it",
+    "shut up you pathetic loser",
+    "i hate you go and kill yourself",
+    "kill yourself you worthless clown nobody wants you here",
+]
+HARMLESS = [
+    "hello everyone welcome back to the game",
+    "good evening are we ready to start",
+    "i am ready let's play the first round",
+    "push the left side and cover me",
+    "nice shot that was a great round",
+    "please stop that is not nice",
+    "i want to order a blue widget how much is the price",
+    "kill the boss and then take the door on the right",
+    "sorry i was angry that was a bad joke",
+    "my ticket number is four seven two nine",
+    "thank you for the help see you tomorrow",
+]
+
+
+def test_there_are_enough_innocent_sentences() -> None:
+    assert len(BENIGN) >= 300
+
+
+@pytest.mark.parametrize("sentence", BENIGN)
+def test_innocent_sentences_do_not_flag(sentence: str) -> None:
+    assert SAMPLE.match(sentence) == ()
+
+
+@pytest.mark.parametrize(("line", "level"), [*((line, Level.ALERT) for line in ABUSIVE), *((line, Level.NONE) for line in HARMLESS)])
+async def test_the_abusive_lines_of_the_conversation_alert_and_the_others_do_not(line: str, level: Level) -> None:
+    assert line in CONVERSATION
+    flags = await LexiconDetector(SAMPLE).detect(SESSION, TranscriptSegment(SESSION.id, 1, 0, 0.0, 3.0, line, final=True))
+    assert judge(flags, {}, GuildSettings(1)).level is level
+
+
+def test_the_worst_line_alerts_early() -> None:
+    assert max(m.severity for m in SAMPLE.match("i hate you go and kill yourself")) >= GuildSettings(1).early_severity
+
+
+@pytest.mark.parametrize(
+    ("text", "categories"),
+    [
+        ("TERM should trigger", ["threat"]),
+        ("TERMINAL output", []),
+        ("a TERM PLACEHOLDER PHRASE here", ["threat"]),
+        ("in the long term", []),
+        ("i will kill you in the game", []),
+        ("i will kill you", ["threat"]),
+    ],
+)
+def test_placeholders_and_allow_terms(text: str, categories: list[str]) -> None:
+    assert [m.category for m in SAMPLE.match(text)] == categories
