@@ -1,0 +1,196 @@
+"""The tables. Every row carries its guild; ids are Discord's (64 bits); times of day are aware and in UTC, `…_seconds` are media seconds.
+
+sessions ─┬─ segments ─── flags
+          ├─ coverage
+          └─ alerts ─── alert_segments (ids of segments: what was said is stored once, so that it can be forgotten)
+guild_settings     lexicon_terms
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Dialect,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    TypeDecorator,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware time of day. SQLite has no such type: there it is stored in UTC and comes back as UTC."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """To UTC; a naive time is refused, because nobody knows what it means."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a time of day without a time zone cannot be stored")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Aware, in UTC."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def _guild() -> Column[int]:
+    return Column("guild_id", BigInteger, nullable=False)
+
+
+def _of_session(**more: Any) -> Column[str]:  # noqa: ANN401 (SQLAlchemy's own)
+    return Column("session_id", Text, ForeignKey("sessions.id", ondelete="CASCADE"), nullable=False, **more)
+
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("id", Text, primary_key=True),
+    _guild(),
+    Column("channel_id", BigInteger, nullable=False),
+    Column("channel_name", Text, nullable=False),
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("ended_at", UtcDateTime),
+    Column("end_reason", Text),
+    Index(None, "guild_id", "started_at"),
+    Index(None, "ended_at"),
+)
+
+coverage = Table(
+    "coverage",
+    metadata,
+    _of_session(primary_key=True),
+    Column("speaker_id", BigInteger, primary_key=True, autoincrement=False),
+    _guild(),
+    Column("spoken_seconds", Float, nullable=False),
+    Column("heard_seconds", Float, nullable=False),
+    Column("segments", Integer, nullable=False),
+    Column("flags", Integer, nullable=False),
+    Column("alerts", Integer, nullable=False),
+    Index(None, "speaker_id"),
+)
+
+segments = Table(
+    "segments",
+    metadata,
+    Column("id", Text, primary_key=True),
+    _guild(),
+    _of_session(),
+    Column("speaker_id", BigInteger, nullable=False),
+    Column("utterance", Integer, nullable=False),
+    Column("start_seconds", Float, nullable=False),
+    Column("end_seconds", Float, nullable=False),
+    Column("spoken_at", UtcDateTime, nullable=False),  # when it ended
+    Column("text", Text, nullable=False),
+    Column("words", JSON, nullable=False),  # [[text, start, end, confidence], …]
+    Column("level", Integer, nullable=False),
+    Column("severity", Integer, nullable=False),
+    Column("score", Float, nullable=False),
+    Column("confidence", Float, nullable=False),
+    Column("detectors", JSON, nullable=False),  # [[detector, how it fared], …]
+    Index(None, "session_id", "start_seconds"),
+    Index(None, "guild_id", "spoken_at"),
+    Index(None, "speaker_id"),
+)
+
+flags = Table(
+    "flags",
+    metadata,
+    Column("segment_id", Text, ForeignKey("segments.id", ondelete="CASCADE"), primary_key=True),
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    _guild(),
+    Column("speaker_id", BigInteger, nullable=False),
+    Column("detector", Text, nullable=False),
+    Column("category", Text, nullable=False),
+    Column("severity", Integer, nullable=False),
+    Column("score", Float, nullable=False),
+    Column("confidence", Float, nullable=False),
+    Column("start_char", Integer, nullable=False),
+    Column("end_char", Integer, nullable=False),
+    Column("start_seconds", Float, nullable=False),
+    Column("end_seconds", Float, nullable=False),
+    Index(None, "guild_id", "category"),
+    Index(None, "speaker_id"),
+)
+
+alerts = Table(
+    "alerts",
+    metadata,
+    Column("id", Text, primary_key=True),
+    _guild(),
+    _of_session(),
+    Column("speaker_id", BigInteger, nullable=False),
+    Column("segment_id", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("severity", Integer, nullable=False),
+    Column("score", Float, nullable=False),
+    Column("confidence", Float, nullable=False),
+    Column("categories", JSON, nullable=False),
+    Column("start_seconds", Float, nullable=False),  # of the speech that it is about
+    Column("end_seconds", Float, nullable=False),
+    Column("spoken_at", UtcDateTime, nullable=False),  # when the segment that raised it ended
+    Column("grouped_dropped", Integer, nullable=False),
+    Column("message_id", BigInteger),
+    Index(None, "guild_id", "spoken_at"),
+    Index(None, "session_id"),
+    Index(None, "speaker_id"),
+)
+
+alert_segments = Table(
+    "alert_segments",
+    metadata,
+    Column("alert_id", Text, ForeignKey("alerts.id", ondelete="CASCADE"), primary_key=True),
+    Column("segment_id", Text, primary_key=True),
+    _guild(),
+    Column("speaker_id", BigInteger, nullable=False),
+    Column("role", Text, nullable=False),  # context, grouped
+    Column("start_seconds", Float, nullable=False),
+    Index(None, "speaker_id"),
+    Index(None, "segment_id"),
+)
+
+guild_settings = Table(
+    "guild_settings",
+    metadata,
+    Column("guild_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("alert_channel_id", BigInteger),
+    Column("alert_severity", Integer, nullable=False),
+    Column("early_severity", Integer, nullable=False),
+    Column("minimum_confidence", Float, nullable=False),
+    Column("cooldown_seconds", Float, nullable=False),
+    Column("context_seconds", Float, nullable=False),
+    Column("keep_evidence", Boolean, nullable=False),
+)
+
+lexicon_terms = Table(
+    "lexicon_terms",
+    metadata,
+    Column("guild_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("term", Text, primary_key=True),
+    Column("type", Text, nullable=False),
+    Column("category", Text, nullable=False),
+    Column("severity", Integer, nullable=False),
+)
