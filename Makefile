@@ -7,7 +7,7 @@ OUT ?= bench/results.json
 CODE := bot cogs moderation config tests bench
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test check fmt bench lock clean
+.PHONY: help setup demo run test check docs fmt bench lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 10
@@ -35,6 +35,9 @@ check: $(STAMP) ## format, lint, types, import rules
 
 test: check ## everything CI checks
 	$(BIN)/pytest
+
+docs: $(STAMP) ## rewrite the generated parts of README.md
+	$(BIN)/python -m tests.readme
 
 fmt: $(STAMP) ## format and fix what can be fixed
 	$(BIN)/ruff format $(CODE)

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from bench.rows import Row
 
-BENCHMARKS = ("receive", "lexicon", "speech", "latency")
+BENCHMARKS = ("receive", "lexicon", "speech", "latency", "coverage")
 
 
 def main() -> int:

@@ -18,9 +18,9 @@ def read_env_file(path: Path) -> tuple[dict[str, str], list[str]]:
     Values are taken literally, because tokens may hold `$`. Problems name the line and never quote it: it may hold a secret.
     """
     try:
-        if not path.exists():
-            return {}, []
         data = path.read_bytes()
+    except FileNotFoundError:
+        return {}, []
     except OSError as error:
         return {}, [f"{path}: it cannot be read ({error.strerror}); make it a file that this user may read, or remove it"]
     if len(data) > MAX_BYTES:

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import stat
 from pathlib import Path
 
 import pytest
@@ -266,9 +265,7 @@ def test_the_example_with_every_line_taken_is_valid(tmp_path: Path) -> None:
     assert Settings.load(tmp_path / "all.env") == Settings()
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_an_env_file_that_may_not_be_read_is_a_problem() -> None:
-    Path(".env").write_text("API_PORT=1\n")
-    Path(".env").chmod(stat.S_IWUSR)
+def test_an_env_file_that_cannot_be_read_is_a_problem() -> None:
+    Path(".env").symlink_to(".env")  # a loop: unreadable for root, too
     with pytest.raises(InvalidSettings, match="cannot be read"):
         Settings.load()

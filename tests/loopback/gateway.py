@@ -160,8 +160,17 @@ class Gateway:
             guild = self._world.guilds.get(int(data.get("guild_id", 0)))
             for chunk in member_chunks(guild, data) if guild is not None else ():
                 session.dispatch("GUILD_MEMBERS_CHUNK", chunk)
+        elif op == Op.REQUEST_CHANNEL_INFO:
+            self._send_channel_info(session, data)
         elif op != Op.PRESENCE_UPDATE:
             raise CloseConnection(4001)
+
+    def _send_channel_info(self, session: Session, data: Json) -> None:
+        """https://docs.discord.com/developers/events/gateway-events#channel-info, of its fields `status` alone."""
+        guild = self._world.guilds.get(int(data.get("guild_id", 0)))
+        if guild is not None and "status" in data.get("fields", ()):
+            channels = [{"id": str(channel.id), "status": channel.status} for channel in guild.channels.values() if channel.status]
+            session.dispatch("CHANNEL_INFO", {"guild_id": str(guild.id), "channels": channels})
 
     async def _identify(self, connection: Connection, data: Json) -> Session:
         self.identifies += 1

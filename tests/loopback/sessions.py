@@ -35,6 +35,7 @@ class Op(IntEnum):
     INVALID_SESSION = 9
     HELLO = 10
     HEARTBEAT_ACK = 11
+    REQUEST_CHANNEL_INFO = 43
 
 
 class Intent(IntFlag):

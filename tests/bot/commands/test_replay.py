@@ -28,7 +28,10 @@ from tests.wer import wer
 pytestmark = pytest.mark.integration
 
 BEN = CONVERSATION / "ben_02.wav"
-ABUSIVE = {"ben": ["you are a stupid idiot", "i hate you go and kill yourself"], "dan": ["shut up you pathetic loser"]}
+ABUSIVE = {
+    "ben": ["you are a stupid idiot", "i hate you go and kill yourself"],
+    "dan": ["shut up you pathetic loser", "kill yourself you worthless clown"],
+}
 FIELDS = {
     "segment": {"speaker", "start", "end", "text", "final", "confidence", "words"},
     "flag": {"speaker", "start", "end", "detector", "category", "severity", "score", "confidence"},
@@ -179,11 +182,12 @@ def test_the_command_replays_a_folder(lexicon: Path) -> None:
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     check_fields(lines)
     assert lines[-1]["type"] == "summary"
-    assert len(of(lines, "segment")) == 14
+    assert len(of(lines, "segment")) == 15
     assert sorted((a["speaker"], a["severity"], *a["categories"]) for a in of(lines, "alert")) == [
         ("ben", 5, "harassment"),
         ("ben", 9, "threat"),
         ("dan", 4, "harassment"),
+        ("dan", 9, "threat"),
     ]
 
 

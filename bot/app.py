@@ -1,0 +1,177 @@
+"""The composition root: the only file that names concrete classes. Read `moderation/pipeline.py` first, then this.
+
+    settings ─▶ open_application() ─▶ Application: client, services, events ─▶ connect()
+
+One AsyncExitStack opens everything and closes it in reverse: commands stop first, then sessions finish their last words, then
+alerts and rows are written out, then the connections close. One TaskGroup holds everything that runs.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import aiohttp
+from discord.ext import commands
+from pydantic import SecretStr
+
+from bot.alerts import AlertDispatcher
+from bot.api.app import create_app, serve
+from bot.client import EarshotClient
+from bot.core import Core, open_core
+from bot.delivery import DiscordAlertDelivery
+from bot.evidence import EvidenceRing
+from bot.probes import probes
+from bot.recorder import Recorder
+from bot.sources.gateway import DiscordVoiceGateway
+from bot.storage.alerts import SqlAlertStore
+from bot.storage.database import Database
+from bot.storage.guilds import SqlGuildStore
+from bot.storage.migrate import upgrade
+from bot.storage.sessions import SqlSessionStore
+from bot.voice.opus import load_for_discord
+from cogs.alerts import Alerts
+from cogs.lexicon import Lexicon
+from cogs.voice import Voice
+from config.settings import Settings
+from moderation.broadcast import Broadcast
+from moderation.detectors.lexicon import LexiconDetector
+from moderation.errors import LexiconInvalid
+from moderation.models import Session
+from moderation.pipeline import Pipeline
+from moderation.services import LexiconService, Services
+from moderation.sessions import SessionManager
+from moderation.settings import GuildSettings
+
+log = logging.getLogger(__name__)
+
+DRAIN_SECONDS = 5.0
+"""Seconds that alerts and rows still waiting have at shutdown."""
+LEXICON_POLL_SECONDS = 2.0
+"""How often the lexicon file is looked at for changes."""
+MAX_LOGIN_PAUSE = 60.0
+"""Longest pause, in seconds, between attempts to reach Discord."""
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """The running bot. `run` and the demo use this very object; only the connector differs."""
+
+    client: EarshotClient
+    services: Services
+    events: Broadcast
+    dispatcher: AlertDispatcher
+    recorder: Recorder
+    core: Core
+    evidence: EvidenceRing
+    api_port: int
+    """The bound port."""
+
+    async def connect(self, token: str) -> None:
+        """Log in and stay connected until closed. Raises `discord.LoginFailure` when Discord refuses the token."""
+        pause = 1.0
+        while not self.client.is_closed():
+            try:
+                await self.client.login(token)
+                await self.client.connect()
+            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                log.warning("Discord cannot be reached, trying again", extra={"seconds": pause, "error": type(error).__name__})
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, MAX_LOGIN_PAUSE)
+            except RuntimeError:  # aiohttp's, when the client was closed in mid-attempt
+                if not self.client.is_closed():
+                    raise
+
+
+@asynccontextmanager
+async def open_application(settings: Settings, *, connector: aiohttp.BaseConnector | None = None) -> AsyncIterator[Application]:
+    """Open everything; the bot is complete but not connected yet.
+
+    Args:
+        settings: checked already.
+        connector: aiohttp's, for all traffic to Discord; None for discord.py's own.
+
+    Raises `ModelMissing`, `LexiconInvalid`, `StorageError`, each saying what to do.
+    """
+    load_for_discord()
+    async with AsyncExitStack() as stack:
+        database = await Database.open(_reveal(settings.database_url))
+        stack.push_async_callback(database.aclose)
+        await upgrade(database)
+        guilds, alerts, rows = SqlGuildStore(database), SqlAlertStore(database), SqlSessionStore(database)
+        await rows.close_stale(datetime.now(UTC))
+        core = await stack.enter_async_context(open_core(settings, terms_of=guilds.terms))
+        evidence = EvidenceRing(seconds=settings.earshot_evidence_seconds)
+
+        events = Broadcast()
+        client = EarshotClient(lambda _: _cogs(services), connector)
+        delivery = DiscordAlertDelivery(client)
+        dispatcher = AlertDispatcher(delivery, evidence, guilds, alerts)
+        recorder = Recorder(rows)
+        events.subscribe(dispatcher)
+        events.subscribe(recorder)
+
+        group = await stack.enter_async_context(asyncio.TaskGroup())
+        _background(group, stack, "recorder", recorder.run, recorder.close)
+        _background(group, stack, "alerts", dispatcher.run, dispatcher.close)
+        _background(group, stack, "lexicon", lambda: _poll(core.lexicon), None)
+        stack.push_async_callback(client.close)
+        gateway = DiscordVoiceGateway(client, keep=evidence.keep)
+        sessions = await stack.enter_async_context(
+            SessionManager(gateway, _pipelines(core, events, guilds), events),
+        )
+        services = Services(sessions, guilds, alerts, delivery, LexiconService(guilds, core.lexicon, core.detectors))
+        checks = probes(client=client, core=core, database=database)
+        api = create_app(checks, token=_reveal(settings.api_token) or None, max_body=int(settings.api_max_body_mb * 1_000_000))
+        port = await stack.enter_async_context(serve(api, settings.api_host, settings.api_port))
+        yield Application(client, services, events, dispatcher, recorder, core, evidence, port)
+
+
+def _pipelines(core: Core, events: Broadcast, guilds: SqlGuildStore) -> Callable[[Session], Awaitable[Pipeline]]:
+    async def make(session: Session) -> Pipeline:
+        settings: GuildSettings = await guilds.settings(session.guild_id)
+        return Pipeline(session, core.transcriber, core.detectors, events, lambda: settings)
+
+    return make
+
+
+def _cogs(services: Services) -> Sequence[commands.Cog]:
+    return Voice(services), Alerts(services), Lexicon(services.lexicon)
+
+
+def _background(
+    group: asyncio.TaskGroup, stack: AsyncExitStack, name: str, run: Callable[[], Awaitable[None]], close: Callable[[], None] | None
+) -> None:
+    """Run it until the stack unwinds; then let it finish what waits, for a while."""
+
+    async def work() -> None:
+        await run()
+
+    task = group.create_task(work(), name=name)
+
+    async def stop() -> None:
+        if close is not None:
+            close()
+            await asyncio.wait({task}, timeout=DRAIN_SECONDS)
+        task.cancel()
+
+    stack.push_async_callback(stop)
+
+
+async def _poll(lexicon: LexiconDetector) -> None:
+    """Take over a changed lexicon file; a bad one is refused and the old one stays."""
+    while True:
+        await asyncio.sleep(LEXICON_POLL_SECONDS)
+        try:
+            await lexicon.refresh()
+        except LexiconInvalid as error:
+            log.error(
+                "the changed lexicon is refused, the old one stays",
+                extra={"problems": len(error.problems), "first": str(error.problems[0])},
+            )
+
+
+def _reveal(secret: SecretStr | None) -> str:
+    return secret.get_secret_value() if secret is not None else ""

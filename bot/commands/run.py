@@ -1,0 +1,70 @@
+"""`python -m bot run`: the production process, Discord client and HTTP side, until SIGINT or SIGTERM."""
+
+import argparse
+import asyncio
+import signal
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # heavy imports stay off `--help`
+    import aiohttp
+
+    from config.settings import Settings
+
+EX_CONFIG = 78
+"""sysexits.h: something is wrong with the configuration."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("--env-file", type=Path, default=Path(".env"), help="file with settings (default: .env)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """0 after a clean stop, 78 on settings that cannot be used: every problem is listed at once."""
+    from config import logs  # noqa: PLC0415
+    from config.settings import InvalidSettings, Settings  # noqa: PLC0415
+
+    try:
+        settings = Settings.load(args.env_file, required=["DISCORD_TOKEN"])
+    except InvalidSettings as error:
+        return _refuse(error.problems)
+    logs.configure(settings.log_level, settings.log_format)
+    from moderation.errors import ModerationError  # noqa: PLC0415
+
+    try:
+        return asyncio.run(serve(settings))
+    except ModerationError as error:
+        return _refuse([str(error)])
+
+
+def _refuse(problems: list[str]) -> int:
+    sys.stderr.write("Earshot cannot start:\n" + "".join(f"  - {p}\n" for p in problems))
+    sys.stderr.write("`python -m bot check` looks at everything and says what to do.\n")
+    return EX_CONFIG
+
+
+async def serve(settings: "Settings", connector: "aiohttp.BaseConnector | None" = None) -> int:
+    """Run until SIGINT, SIGTERM or a refused token. `connector`: aiohttp's, for all traffic to Discord; None for discord.py's own."""
+    import discord  # noqa: PLC0415
+
+    from bot.app import open_application  # noqa: PLC0415
+
+    stopping = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    token = settings.discord_token.get_secret_value() if settings.discord_token else ""
+    async with open_application(settings, connector=connector) as app:
+        connection = asyncio.create_task(app.connect(token), name="discord")
+        stop = asyncio.create_task(stopping.wait(), name="stop signal")
+        await asyncio.wait({connection, stop}, return_when=asyncio.FIRST_COMPLETED)
+        stop.cancel()
+    connection.cancel()  # the application has closed the client; this ends an attempt to reach Discord
+    try:
+        with suppress(asyncio.CancelledError):
+            await connection
+    except discord.LoginFailure:
+        return _refuse(["DISCORD_TOKEN: Discord refuses it; copy the token anew from the developer portal (Bot, Reset Token)"])
+    return 0

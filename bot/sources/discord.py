@@ -1,0 +1,304 @@
+"""A live Discord voice call as an `AudioSource`: the one thread boundary of the live path.
+
+discord.py's socket-reader thread feeds the receiver and queues what comes out; the event loop is woken once per burst, not once per
+packet. Everything else (opcodes, the 20 ms tick) runs on the event loop. One lock guards the receiver.
+"""
+
+import asyncio
+import itertools
+import logging
+import math
+import threading
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+
+import discord
+
+from bot.sources.handover import Handover
+from bot.sources.notice import VocalChannel
+from bot.voice.client import EarshotVoiceClient
+from bot.voice.connection import EndReason
+from bot.voice.dave import FrameDecryptor
+from bot.voice.deafness import DeafnessWatch
+from bot.voice.receiver import Receiver, VoiceFrame, VoiceItem
+from bot.voice.stats import CallStats, Drop, SpeakerStats
+from moderation.errors import ModerationError, VoiceDisconnected
+from moderation.models import FRAME_SECONDS, AudioFrame, SourceItem, Speaker
+
+log = logging.getLogger(__name__)
+
+CAPACITY = 8192
+"""Items queued at most: 6.5 s of 25 people talking at once, about 10 MB. When full, the oldest frame is dropped and counted."""
+
+WATCH_TICKS = 50
+"""Deafness is looked for once a second."""
+
+KeepPacket = Callable[[int, float, bytes], None]
+"""Takes a speaker id, the media second at which the packet starts, and the Opus packet. Called on the event loop."""
+
+_ENDINGS = {
+    EndReason.DISCONNECTED: "Somebody disconnected Earshot from the voice channel, or the channel is gone. Let it join again when it may.",
+    EndReason.CLOSED: "Discord closed the voice connection and wants no other. Let Earshot join again.",
+    EndReason.UNREACHABLE: "The voice connection broke and Discord's voice server could not be reached again. Let Earshot join again.",
+    EndReason.FAILED: "The voice connection failed inside Earshot; the log has the details. Let it join again.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CallHealth:
+    """How a voice connection fares, for status commands and metrics."""
+
+    connected: bool
+    latency: float
+    """Seconds of the last voice heartbeat's round trip; infinite before the first."""
+    dave_version: int
+    """0: the call is not end-to-end encrypted."""
+    dave_epoch: int | None
+    privacy_code: str | None
+    """What members can compare in Discord's client (Voice Details)."""
+    reconnects: int
+    recoveries: int
+    """How often DAVE's keys were lost and asked for anew."""
+    deaf: bool
+    """Packets come and none can be opened, in spite of a remedy that was tried."""
+    queued: int
+    dropped: int
+    """Frames lost because the pipeline was too slow for the queue."""
+
+
+class DiscordSource:
+    """Implements `moderation.ports.AudioSource` and `bot.voice.websocket.CallListener`.
+
+    Deaf until `listen`: packets before it are not decrypted. `aclose` (the bot leaves) ends `frames` normally, a connection that is
+    gone for good ends it with `VoiceDisconnected`; reconnects and moves in between only show as a pause.
+    """
+
+    def __init__(
+        self,
+        guild: discord.Guild,
+        *,
+        keep: KeepPacket,
+        accept: Callable[[int], bool] = lambda user_id: True,
+        capacity: int = CAPACITY,
+        watch: DeafnessWatch | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`keep` is offered every Opus packet that is handed on; who `accept` refuses is not even decrypted, nor is the bot itself."""
+        self._guild = guild
+        self._keep = keep
+        self._clock = clock
+        self._queue = Handover[VoiceItem](capacity, lambda item: isinstance(item, VoiceFrame))
+        self._client: EarshotVoiceClient | None = None
+        self._dave = FrameDecryptor(lambda: self._client.dave_session if self._client is not None else None)
+        self._receiver = Receiver(self._dave, origin=clock())
+        self._receiver.listening = False
+        own_id = guild.me.id
+        self._receiver.accept = lambda user_id: user_id != own_id and accept(user_id)
+        self._guard = threading.Lock()
+        self._ticker: asyncio.Task[None] | None = None
+        self._watch = watch or DeafnessWatch()
+        self._remedy: asyncio.Task[None] | None = None
+        self._ending: ModerationError | None = None
+        self._ended = False
+        self._on_move: Callable[[int], None] = lambda channel_id: None
+        self._on_close: Callable[[], Awaitable[None]] | None = None
+
+    # The connection.
+
+    def voice_client(self, client: discord.Client, channel: discord.abc.Connectable) -> EarshotVoiceClient:
+        """The voice client that listens for this source: `channel.connect(cls=source.voice_client)`."""
+        self._client = EarshotVoiceClient(client, channel, listener=self)
+        self._client.ended.add_done_callback(self._gone)
+        self._ticker = asyncio.get_running_loop().create_task(self._tick(), name="voice tick")
+        return self._client
+
+    def on_move(self, told: Callable[[int], None]) -> None:
+        """`told` gets the channel id when somebody moves the bot; the source is deaf then until `listen`."""
+        self._on_move = told
+
+    def on_close(self, first: Callable[[], Awaitable[None]]) -> None:
+        """`first` is awaited by `aclose` while the bot is still in the channel."""
+        self._on_close = first
+
+    def listen(self) -> None:
+        """From now on packets are heard: the members have been told."""
+        with self._guard:
+            self._receiver.listening = True
+
+    @property
+    def listening(self) -> bool:
+        """Whether packets are heard now."""
+        return self._receiver.listening
+
+    def fail(self, error: ModerationError) -> None:
+        """End `frames` with that error, after what is queued."""
+        self._ending = self._ending or error
+        self._end()
+
+    @property
+    def channel(self) -> VocalChannel | None:
+        """Where the bot is now; None before it connects."""
+        return self._client.channel if self._client is not None else None
+
+    @property
+    def guild_id(self) -> int:
+        """The server that the bot is in."""
+        return self._guild.id
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will come."""
+        return self._ended
+
+    @property
+    def connection(self) -> EarshotVoiceClient | None:
+        """The voice client; None before it connects."""
+        return self._client
+
+    def health(self) -> CallHealth:
+        """How the connection fares now."""
+        client = self._client
+        return CallHealth(
+            connected=client is not None and client.is_connected(),
+            latency=client.latency if client is not None else math.inf,
+            dave_version=client.dave_version if client is not None else 0,
+            dave_epoch=client.dave_epoch if client is not None else None,
+            privacy_code=client.voice_privacy_code if client is not None else None,
+            reconnects=client.reconnects if client is not None else 0,
+            recoveries=client.recoveries if client is not None else 0,
+            deaf=self._watch.remedies > 0,
+            queued=len(self._queue),
+            dropped=self._queue.dropped,
+        )
+
+    def statistics(self) -> tuple[dict[int, SpeakerStats], CallStats]:
+        """What became of every packet: by speaker, and of the rest."""
+        with self._guard:
+            return self._receiver.stats(), self._receiver.call_stats()
+
+    def _gone(self, ended: "asyncio.Future[EndReason]") -> None:
+        reason = ended.result()
+        if reason in _ENDINGS:
+            self._ending = self._ending or VoiceDisconnected(_ENDINGS[reason])
+        self._end()
+
+    def _end(self) -> None:
+        self._ended = True
+        self._queue.close()
+
+    # The port.
+
+    async def frames(self) -> AsyncIterator[SourceItem]:
+        """Frames in order per speaker. Raises `VoiceDisconnected` when the connection is gone for good, naming why."""
+        async for item in self._queue:
+            yield self._hand_on(item) if isinstance(item, VoiceFrame) else item
+        if self._ending is not None:
+            raise self._ending
+
+    def speaker(self, speaker_id: int) -> Speaker:
+        """The member's display name as the guild's cache has it."""
+        member = self._guild.get_member(speaker_id)
+        return Speaker(speaker_id, member.display_name if member is not None else "")
+
+    def spoken_seconds(self, speaker_id: int) -> float:
+        """Seconds of speech that this speaker is known to have sent, heard or not."""
+        with self._guard:
+            counters = self._receiver.stats().get(speaker_id)
+        return counters.seconds_spoken if counters is not None else 0.0
+
+    async def aclose(self) -> None:
+        """Stop hearing, take the notice back, leave the channel. Idempotent."""
+        with self._guard:
+            self._receiver.listening = False
+        first, self._on_close = self._on_close, None
+        if first is not None:
+            await first()
+        if self._client is not None:
+            await self._client.disconnect(force=True)
+        if self._ticker is not None:
+            self._ticker.cancel()
+            await asyncio.wait([self._ticker])
+        self._end()
+
+    def _hand_on(self, frame: VoiceFrame) -> AudioFrame:
+        if frame.opus:
+            self._keep(frame.user_id, frame.start, frame.opus)
+        return AudioFrame(frame.user_id, frame.start, frame.pcm, frame.received_at, concealed=not frame.opus)
+
+    async def _tick(self) -> None:
+        try:
+            for tick in itertools.count(1):
+                await asyncio.sleep(FRAME_SECONDS)
+                with self._guard:
+                    self._queue.put(self._receiver.tick(self._clock()))
+                if tick % WATCH_TICKS == 0:
+                    self._look_for_deafness()
+        except Exception:
+            log.exception("the voice tick failed")
+            self.fail(VoiceDisconnected(_ENDINGS[EndReason.FAILED]))
+
+    def _look_for_deafness(self) -> None:
+        speakers, call = self.statistics()
+        opened = sum(each.decrypted for each in speakers.values())
+        refused = sum(sum(each.failed.values()) for each in speakers.values()) + call.dropped.get(Drop.TRANSPORT_REFUSED, 0)
+        remedy = self._watch.look(opened, refused, self._clock())
+        if remedy is not None and self._client is not None and (self._remedy is None or self._remedy.done()):
+            log.error("connected but deaf", extra={"guild_id": self._guild.id, "remedy": remedy.value, "tried": self._watch.remedies})
+            self._remedy = asyncio.get_running_loop().create_task(self._client.apply(remedy), name="voice remedy")
+
+    # The listener: what the connection tells.
+
+    def datagram(self, data: bytes) -> None:
+        """One packet; on the socket-reader thread."""
+        with self._guard:
+            self._queue.put(self._receiver.datagram(data, self._clock()))
+
+    def transport_reset(self) -> None:
+        """A new voice server session."""
+        with self._guard:
+            self._receiver.reset()
+
+    def transport_ready(self, mode: str, secret_key: bytes, dave_version: int) -> None:
+        """Its key."""
+        with self._guard:
+            self._dave.session_description(dave_version)
+            self._receiver.set_transport(mode, secret_key)
+
+    def speaking(self, ssrc: int, user_id: int) -> None:
+        """An SSRC's user."""
+        with self._guard:
+            self._queue.put(self._receiver.speaking(ssrc, user_id, self._clock()))
+
+    def user_left(self, user_id: int) -> None:
+        """A member left the channel."""
+        with self._guard:
+            self._queue.put(self._receiver.user_left(user_id, self._clock()))
+
+    def transition_prepared(self, transition_id: int, version: int) -> None:
+        """Op 21."""
+        with self._guard:
+            self._dave.prepare_transition(transition_id, version, self._clock())
+
+    def transition_executed(self, transition_id: int) -> None:
+        """Op 22: what was not legal may be now."""
+        with self._guard:
+            now = self._clock()
+            self._dave.execute_transition(transition_id, now)
+            self._queue.put(self._receiver.epoch_changed(now))
+
+    def epoch_prepared(self, epoch: int, version: int) -> None:
+        """Op 24."""
+        with self._guard:
+            self._dave.prepare_epoch(epoch, version)
+
+    def epoch_changed(self, transition_id: int) -> None:
+        """Ops 29 and 30: what could not be opened may open now."""
+        with self._guard:
+            self._queue.put(self._receiver.epoch_changed(self._clock()))
+
+    def channel_changed(self, channel_id: int) -> None:
+        """Moved: deaf until that channel's members have been told."""
+        with self._guard:
+            self._receiver.listening = False
+        self._on_move(channel_id)

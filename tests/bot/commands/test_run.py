@@ -1,0 +1,119 @@
+"""The production process from outside: refusals, clean stops, the doctor."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from bot.commands.check import try_token
+from bot.commands.run import serve
+from config.settings import Settings
+from tests.loopback.discord import LoopbackDiscord
+from tests.loopback.resolver import connector
+from tests.scenario import MODEL
+
+pytestmark = pytest.mark.integration
+
+PROJECT = Path(__file__).parents[3]
+CLEAN = {"PATH": os.environ["PATH"], "HOME": "/nonexistent"}
+
+
+def bot(*args: str, folder: Path, **env: str) -> subprocess.CompletedProcess[str]:
+    """`python -m bot …` in an empty folder with an empty environment."""
+    return subprocess.run(  # noqa: S603 - our own interpreter and arguments
+        [sys.executable, "-m", "bot", *args],
+        cwd=folder,
+        env=CLEAN | {"PYTHONPATH": str(PROJECT)} | env,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def settings(folder: Path, token: str) -> Settings:
+    return Settings(discord_token=SecretStr(token), earshot_data_dir=folder, vosk_model_path=str(MODEL), api_port=0)
+
+
+def test_help_names_the_commands_and_imports_nothing_heavy(tmp_path: Path) -> None:
+    answer = bot("--help", folder=tmp_path)
+    assert answer.returncode == 0
+    assert all(name in answer.stdout for name in ("run", "replay", "check", "lexicon"))
+    code = "import sys, bot.__main__ as m\ntry: m.main(['--help'])\nexcept SystemExit: pass\nprint(sorted(sys.modules))"
+    loaded = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True).stdout  # noqa: S603
+    assert not [name for name in ("discord", "vosk", "numpy", "sqlalchemy", "pydantic", "aiohttp", "rich") if f"'{name}'" in loaded]
+
+
+def test_every_problem_is_told_at_once(tmp_path: Path) -> None:
+    answer = bot("run", folder=tmp_path, API_PORT="x", API_HOST="192.0.2.1", DATABRICKS_HOTS="y")
+    assert answer.returncode == 78
+    for name in ("DISCORD_TOKEN", "API_PORT", "API_TOKEN", "DATABRICKS_HOTS"):
+        assert name in answer.stderr
+
+
+def test_no_model_is_told_with_what_to_do(tmp_path: Path) -> None:
+    answer = bot("run", folder=tmp_path, DISCORD_TOKEN="MTIz.abc.def", API_PORT="0")
+    assert answer.returncode == 78
+    assert "VOSK_MODEL_PATH" in answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
+def test_an_unknown_command_is_an_error(tmp_path: Path) -> None:
+    answer = bot("dance", folder=tmp_path)
+    assert answer.returncode == 2
+    assert "dance" in answer.stderr
+
+
+def test_check_says_what_is_missing_and_what_is_there(tmp_path: Path) -> None:
+    answer = bot("check", folder=tmp_path)
+    assert answer.returncode == 1
+    lines = {line[2:15].strip(): line[0] for line in answer.stdout.splitlines() if line.startswith(("✓", "✗"))}
+    wanted = {"settings": "✓", "lexicon": "✓", "libopus": "✓", "DAVE": "✓", "database": "✓", "speech model": "✗", "Discord": "✗"}
+    assert wanted.items() <= lines.items()
+
+
+def test_check_settings_lists_them_and_hides_secrets(tmp_path: Path) -> None:
+    answer = bot("check", "--settings", folder=tmp_path, DISCORD_TOKEN="MTIz.hidden.part")
+    assert answer.returncode == 0
+    assert "EARSHOT_EVIDENCE_SECONDS" in answer.stdout
+    assert "MTIz" not in answer.stdout
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_a_signal_stops_it_cleanly(tmp_path: Path, number: signal.Signals) -> None:
+    async with LoopbackDiscord() as discord:
+        discord.add_guild("Somewhere")
+        serving = asyncio.create_task(serve(settings(tmp_path, discord.token), connector(discord)))
+        await discord.wait_for(lambda: discord.gateway.identifies, 20.0, what="the bot to log in")
+        os.kill(os.getpid(), number)
+        assert await asyncio.wait_for(serving, 10) == 0
+
+
+async def test_a_refused_token_ends_it_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    async with LoopbackDiscord() as discord:
+        assert await serve(settings(tmp_path, "MTIz.wrong.token"), connector(discord)) == 78
+        told = capsys.readouterr().err
+        assert "DISCORD_TOKEN" in told
+        assert "MTIz.wrong.token" not in told
+
+
+async def test_the_doctor_tries_the_token(tmp_path: Path) -> None:
+    async with LoopbackDiscord() as discord:
+        assert (await try_token(settings(tmp_path, discord.token), connector(discord))).ok
+        assert not (await try_token(settings(tmp_path, "MTIz.wrong.token"), connector(discord))).ok
+
+
+async def test_without_discord_it_keeps_trying_and_still_stops(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with LoopbackDiscord() as discord:
+        unreachable = connector(discord)
+    serving = asyncio.create_task(serve(settings(tmp_path, "MTIz.any.token"), unreachable))
+    await discord.wait_for(lambda: len(caplog.records) >= 2, 20.0, what="two attempts")
+    assert not serving.done()
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert await asyncio.wait_for(serving, 10) == 0
+    assert {r.getMessage() for r in caplog.records} == {"Discord cannot be reached, trying again"}
