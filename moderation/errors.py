@@ -5,7 +5,8 @@
     ├── SourceError              source-failed
     │   ├── VoiceDisconnected    voice-disconnected
     │   ├── VoiceUnavailable     voice-unavailable     (no permission, channel full, no such channel)
-    │   └── UndecodableAudio     undecodable-audio
+    │   ├── UndecodableAudio     undecodable-audio
+    │   └── OpusMissing          opus-missing          (`bot.voice.opus`)
     ├── SpeechError              speech-failed
     │   ├── ModelMissing         model-missing
     │   └── RecognizerFailed     recognizer-failed

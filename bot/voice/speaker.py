@@ -236,7 +236,7 @@ class Speaker:
 
     def _seam(self, stream: Stream, timestamp: int, opus: bytes, arrival: float, out: list[VoiceItem]) -> None:
         """The frame does not simply continue the last one: move `_end` to where it starts."""
-        if stream is not self._speech:
+        if stream is not self._speech or stream.due < 0:
             self._place(arrival)
             return
         gap = distance32(timestamp, stream.due)

@@ -40,7 +40,7 @@ class Stream:
         self.jitter = jitter
         self._decoder: Decoder | None = None
         self.due = -1
-        """RTP timestamp that would continue the last decoded packet; -1 before the first."""
+        """RTP timestamp that would continue the last decoded packet; -1 before the first, and after a restart."""
         self.ticks = USUAL_TICKS
         """48 kHz ticks of the last decoded packet."""
         self.gone = 0

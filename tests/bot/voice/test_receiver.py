@@ -251,11 +251,14 @@ def test_a_late_packet_is_counted_and_dropped(call: Call) -> None:
     assert (call.stats(ADA).late, call.stats(ADA).lost) == (1, 1)
 
 
-def test_a_sender_that_begins_anew_on_the_same_ssrc_is_heard_from_its_first_packet(call: Call) -> None:
+@pytest.mark.parametrize("timestamp", [123, 1 << 30, 3 << 30])
+def test_a_sender_that_begins_anew_on_the_same_ssrc_is_heard_from_its_first_packet(call: Call, timestamp: int) -> None:
     ada = call.sender(ADA)
     call.stream(ada.packets(speech(20)))
-    ada.sequence, ada.timestamp = 20_000, 123
+    ada.sequence, ada.timestamp = 20_000, timestamp
     call.stream(ada.packets(speech(20)))
     assert call.heard == list(speech(20)) * 2
+    assert [f.pcm for f in call.frames[20:]] == [f.pcm for f in call.frames[:20]]  # a new encoder needs a new decoder
     assert call.stats(ADA).lost == 0
+    assert ends(call.items) == []  # clocks of two encoders say nothing about the pause between them
     assert_sound(call)
