@@ -39,12 +39,16 @@ class DiscordAlertDelivery:
         return message.id
 
     async def edit(self, alert: Alert, settings: GuildSettings, message_id: int, clip: bytes | None) -> None:
-        """Bring the card up to date; the clip replaces the one before. Raises `DeliveryFailed`."""
+        """Bring the card up to date; a clip replaces the one before, None leaves it. Raises `DeliveryFailed`."""
         if settings.alert_channel_id is None:
             return
         message = self._client.get_partial_messageable(settings.alert_channel_id).get_partial_message(message_id)
         try:
-            await message.edit(embed=alert_card(alert), attachments=_files(alert, clip), allowed_mentions=discord.AllowedMentions.none())
+            await message.edit(
+                embed=alert_card(alert),
+                attachments=_files(alert, clip) or discord.utils.MISSING,
+                allowed_mentions=discord.AllowedMentions.none(),
+            )
         except (discord.HTTPException, aiohttp.ClientError, TimeoutError, OSError) as error:
             raise _failed(error, settings.alert_channel_id) from error
 

@@ -184,9 +184,10 @@ class Track:
             try:
                 flags += await detector.detect(self._desk.session, segment)
                 states[detector.name] = Detection.RAN
-            except DetectorError as error:
+            except Exception as error:  # whatever is wrong with one detector, the others go on
                 states[detector.name] = Detection.FAILED
-                log.warning("detector failed", extra={"session_id": segment.session_id, "detector": detector.name, "code": error.code})
+                code = error.code if isinstance(error, DetectorError) else type(error).__name__
+                log.warning("detector failed", extra={"session_id": segment.session_id, "detector": detector.name, "code": code})
         return judge(flags, states, self._desk.settings())
 
     async def _emit(self, events: Iterable[AlertEvent | None]) -> None:

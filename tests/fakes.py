@@ -79,7 +79,7 @@ class FakeTranscriber:
 
 
 class FakeDetector:
-    """Flags every occurrence of one word; fails on the word `broken`."""
+    """Flags one word; fails on the word `broken`, and in a way nobody foresaw on `crash`."""
 
     def __init__(self, word: str, severity: int, *, name: str = "fake", live: bool = True) -> None:
         self.word, self.severity, self.name, self.live = word, severity, name, live
@@ -87,6 +87,8 @@ class FakeDetector:
     async def detect(self, session: Session, segment: TranscriptSegment) -> Sequence[Flag]:
         if "broken" in segment.text:
             raise DetectorError("made to fail")
+        if "crash" in segment.text:
+            raise KeyError(segment.text)
         at = segment.text.find(self.word)
         span = Span(at, at + len(self.word), segment.start, segment.end)
         confidence = segment.confidence if segment.final else 1.0

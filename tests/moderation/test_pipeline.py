@@ -100,9 +100,11 @@ async def test_a_failing_recogniser_is_replaced_and_the_call_goes_on() -> None:
     assert coverage.ratio < 1.0
 
 
-async def test_a_failing_detector_is_noted_and_the_others_go_on() -> None:
+@pytest.mark.parametrize("text", ["broken", "crash"])
+async def test_a_failing_detector_is_noted_and_the_call_goes_on(text: str, caplog: pytest.LogCaptureFixture) -> None:
     run = Run(FakeDetector("idiot", 5, name="one"), FakeDetector("scum", 5, name="two"))
-    await run.over(say("broken", 0.0))
+    await run.over(say(text, 0.0))
+    assert text not in caplog.text
     (event,) = [e for e in run.of(SegmentTranscribed) if e.segment.final]
     assert dict(event.verdict.detectors) == {"one": Detection.FAILED, "two": Detection.FAILED}
 
