@@ -31,6 +31,7 @@ class Display:
         self._console = console
         self._colours: dict[int, str] = {}
         self._partials: dict[int, Text] = {}
+        self._states: dict[str, AlertState] = {}
         self._live = console.status("") if console.is_terminal else None
 
     def __enter__(self) -> "Display":
@@ -60,9 +61,12 @@ class Display:
                 self._console.print(Text(f"{'':15}└ flag: {found}", style="red"))
             case AlertRaised(alert):
                 when = "EARLY ALERT" if alert.state is AlertState.EARLY else "ALERT"
-                self._console.print(Text(f"{'':15}└ {when}: {', '.join(alert.categories)}, severity {alert.severity}", style="bold red"))
-            case AlertRevised(alert) if alert.state is not AlertState.CONFIRMED:
+                what = f"{alert.speaker.name}, {', '.join(alert.categories)}, severity {alert.severity}/10"
+                self._console.print(Text(f"{'':15}└ {when}: {what}", style="bold red"))
+                self._states[alert.id] = alert.state
+            case AlertRevised(alert) if self._states.get(alert.id) is not alert.state:
                 self._console.print(Text(f"{'':15}└ alert {alert.state}", style="yellow"))
+                self._states[alert.id] = alert.state
             case _:
                 pass
 
@@ -85,10 +89,16 @@ def card(stage: Stage, console: Console) -> None:
     for message in stage.cards():
         for embed in message.embeds:
             rows = [Text(embed.get("description", "")), Text()]
-            rows += [Text.assemble((f"{f['name']}: ", "bold"), f["value"].replace("\n", " · ")) for f in embed["fields"]]
+            rows += [_field(f["name"], f["value"]) for f in embed["fields"]]
             rows += [Text.assemble(("Evidence: ", "bold"), f"{a.filename}, {len(a.data) / 1024:.1f} KiB") for a in message.attachments]
             body = Text("\n").join(rows)
             console.print(Panel(body, title=embed["title"], subtitle=embed["footer"]["text"], title_align="left", border_style="red"))
+
+
+def _field(name: str, value: str) -> Text:
+    lines = value.replace("`", "").split("\n")
+    joined = " · ".join(lines) if len(lines) < 3 else "".join(f"\n  {line}" for line in lines)
+    return Text.assemble((f"{name}: ", "bold"), joined)
 
 
 def summary(stage: Stage) -> Table:
