@@ -227,7 +227,7 @@ class Settings(BaseSettings):
 
         Args:
             env_file: need not exist; None reads none.
-            required: names, such as `DISCORD_TOKEN`, without which the caller cannot do its work.
+            required: names, such as `DISCORD_TOKEN`, without which the caller cannot do its work; `A|B` where one of several will do.
 
         Raises:
             InvalidSettings: with every problem there is.
@@ -238,10 +238,10 @@ class Settings(BaseSettings):
         settings, wrong, found = validate(cls, EnvironmentSource(cls, given)())
         problems += found
         problems += [text for names, text in conflicts(settings, given) if not wrong & set(names)]
-        for name in required:
-            if name not in wrong and getattr(settings, name.lower()) is None:
-                about = str(cls.model_fields[name.lower()].description).rstrip(".")
-                problems.append(f"{name}: it is not set; set it in the environment or in .env ({about})")
+        for names in (alternatives.split("|") for alternatives in required):
+            if not wrong & set(names) and all(getattr(settings, name.lower()) is None for name in names):
+                about = str(cls.model_fields[names[0].lower()].description).rstrip(".")
+                problems.append(f"{' or '.join(names)}: it is not set; set it in the environment or in .env ({about})")
         if problems:
             raise InvalidSettings(problems)
         return settings

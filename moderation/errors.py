@@ -113,8 +113,9 @@ class LexiconInvalid(DetectorError):
 
     code = "lexicon-invalid"
 
-    def __init__(self, problems: Sequence[LexiconProblem]) -> None:
-        super().__init__("\n".join(map(str, problems)))
+    def __init__(self, problems: Sequence[LexiconProblem], where: str = "") -> None:
+        """`where`: the file, where the reader could not know it."""
+        super().__init__("\n".join(f"{where}: {p}" if where else str(p) for p in problems))
         self.problems = tuple(problems)
 
 
