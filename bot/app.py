@@ -23,6 +23,10 @@ from bot.client import EarshotClient
 from bot.core import Core, open_core
 from bot.delivery import DiscordAlertDelivery
 from bot.evidence import EvidenceRing
+from bot.metrics.calls import Calls
+from bot.metrics.delivery import MeteredDelivery
+from bot.metrics.metrics import Metrics
+from bot.metrics.readings import Parts
 from bot.probes import probes
 from bot.recorder import Recorder
 from bot.sources.gateway import DiscordVoiceGateway
@@ -108,7 +112,8 @@ async def open_application(settings: Settings, *, connector: aiohttp.BaseConnect
         events = Broadcast()
         client = EarshotClient(lambda _: _cogs(services), connector)
         delivery = DiscordAlertDelivery(client)
-        dispatcher = AlertDispatcher(delivery, evidence, guilds, alerts)
+        metrics = Metrics(lambda: core.lexicon.lexicon.categories)
+        dispatcher = AlertDispatcher(MeteredDelivery(delivery, metrics.meters.delivered), evidence, guilds, alerts)
         recorder = Recorder(rows)
         events.subscribe(dispatcher)
         events.subscribe(recorder)
@@ -117,16 +122,34 @@ async def open_application(settings: Settings, *, connector: aiohttp.BaseConnect
         _background(group, stack, "recorder", recorder.run, recorder.close)
         _background(group, stack, "alerts", dispatcher.run, dispatcher.close)
         _background(group, stack, "lexicon", lambda: _poll(core.lexicon), None)
+        _background(group, stack, "event loop lag", metrics.meters.watch_loop, None)
         stack.push_async_callback(client.close)
         gateway = DiscordVoiceGateway(client, keep=evidence.keep)
         sessions = await stack.enter_async_context(
             SessionManager(gateway, _pipelines(core, events, guilds), events),
         )
+        calls = Calls(sessions.running)
+        _measure(metrics, Parts(calls, core.transcriber, dispatcher, recorder, events), database)
         services = Services(sessions, guilds, alerts, delivery, LexiconService(guilds, core.lexicon, core.detectors))
         checks = probes(client=client, core=core, database=database)
-        api = create_app(checks, token=_reveal(settings.api_token) or None, max_body=int(settings.api_max_body_mb * 1_000_000))
+        api = create_app(
+            checks,
+            token=_reveal(settings.api_token) or None,
+            max_body=int(settings.api_max_body_mb * 1_000_000),
+            render=metrics.render,
+            answered=metrics.meters.answered,
+        )
         port = await stack.enter_async_context(serve(api, settings.api_host, settings.api_port))
         yield Application(client, services, events, dispatcher, recorder, core, evidence, port)
+
+
+def _measure(metrics: Metrics, parts: Parts, database: Database) -> None:
+    """Let the metrics see everything."""
+    parts.events.subscribe(metrics.meters)
+    parts.events.subscribe(parts.calls)
+    parts.transcriber.on_decoded(metrics.meters.decoded)
+    database.observe = metrics.meters.transacted
+    metrics.read(parts)
 
 
 def _pipelines(core: Core, events: Broadcast, guilds: SqlGuildStore) -> Callable[[Session], Awaitable[Pipeline]]:

@@ -291,6 +291,8 @@ class Coverage:
     segments: int = 0
     flags: int = 0
     alerts: int = 0
+    dropped: int = 0
+    """Frames lost because this machine was too slow for them."""
 
     @property
     def ratio(self) -> float:

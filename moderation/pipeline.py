@@ -87,7 +87,9 @@ class Pipeline:
             group.create_task(track.run(), name=f"track {item.speaker_id}")
         if self._lossless:
             await track.inbox.room()
+        dropped = track.inbox.dropped
         track.inbox.put(item)
+        self._tally(item.speaker_id).dropped += track.inbox.dropped - dropped
 
     def _desk(self, source: AudioSource, group: asyncio.TaskGroup) -> Desk:
         alerting = Alerting(self._session, self._settings, source.speaker, self._clock)
@@ -112,4 +114,4 @@ class Pipeline:
 
     def _coverage_of(self, tally: Tally) -> Coverage:
         spoken = self._source.spoken_seconds(tally.speaker.id) if self._source else tally.heard_seconds
-        return Coverage(tally.speaker, spoken, tally.heard_seconds, tally.segments, tally.flags, tally.alerts)
+        return Coverage(tally.speaker, spoken, tally.heard_seconds, tally.segments, tally.flags, tally.alerts, tally.dropped)

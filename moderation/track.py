@@ -40,7 +40,7 @@ class Tally:
     segments: int = 0
     flags: int = 0
     alerts: int = 0
-    dropped_items: int = 0
+    dropped: int = 0
     """Frames that overload cost."""
 
 
@@ -79,7 +79,6 @@ class Track:
                 await self._take(item)
             await self._take(EndOfSpeech(self._tally.speaker.id, self._timeline.media))
         finally:
-            self._tally.dropped_items += self.inbox.dropped
             await self._release()
 
     async def _take(self, item: AudioFrame | EndOfSpeech) -> None:

@@ -31,7 +31,9 @@ def run(args: argparse.Namespace) -> int:
         settings = Settings.load(args.env_file, required=["DISCORD_TOKEN"])
     except InvalidSettings as error:
         return _refuse(error.problems)
-    logs.configure(settings.log_level, settings.log_format)
+    from moderation.context import FIELDS  # noqa: PLC0415
+
+    logs.configure(settings.log_level, settings.log_format, FIELDS)
     from moderation.errors import ModerationError  # noqa: PLC0415
 
     try:

@@ -7,6 +7,7 @@ A speaker has at most one job in the pool's executor: that keeps their audio in 
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future
 from typing import NamedTuple
@@ -126,7 +127,9 @@ class VoskRecognizer:
     def _work(self, engine: Engine, pcm: bytes, *, flush: bool) -> _Heard:
         """On a decoding thread."""
         try:
+            started = time.perf_counter()
             ended = engine.feed(pcm)
+            self._pool.decoded(time.perf_counter() - started)
             self._pool.count(len(pcm) // SAMPLE_WIDTH)
             if not ended and not flush:
                 return _Heard([], results.partial(engine.partial()))
