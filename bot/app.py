@@ -155,7 +155,7 @@ def _measure(metrics: Metrics, parts: Parts, database: Database) -> None:
 def _pipelines(core: Core, events: Broadcast, guilds: SqlGuildStore) -> Callable[[Session], Awaitable[Pipeline]]:
     async def make(session: Session) -> Pipeline:
         settings: GuildSettings = await guilds.settings(session.guild_id)
-        return Pipeline(session, core.transcriber, core.detectors, events, lambda: settings)
+        return Pipeline(session, core.transcriber, core.detectors, events, lambda: settings, gate=core.gate)
 
     return make
 

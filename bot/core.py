@@ -1,7 +1,7 @@
 """What every audio source is run through, made from settings: the speech model and the detectors. Live calls and replay share it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +10,7 @@ from bot.speech.model import find_model
 from bot.speech.vosk import VoskTranscriber
 from config.settings import Settings
 from moderation.detectors.lexicon import LexiconDetector, TermsOf
+from moderation.vad import VoiceGate
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,8 @@ class Core:
 
     transcriber: VoskTranscriber
     lexicon: LexiconDetector
+    gate: Callable[[], VoiceGate] | None = None
+    """Makes speakers' voice gates; None decodes everything."""
 
     @property
     def detectors(self) -> tuple[LexiconDetector, ...]:
@@ -44,6 +47,6 @@ async def open_core(settings: Settings, *, lexicon: Path | None = None, terms_of
 
     transcriber = await asyncio.to_thread(load)
     try:
-        yield Core(transcriber, detector)
+        yield Core(transcriber, detector, VoiceGate if settings.earshot_vad else None)
     finally:
         await transcriber.aclose()

@@ -16,6 +16,7 @@ from moderation.models import Coverage, Session, SourceItem, Speaker, SpeakerLef
 from moderation.ports import AudioSource, Detector, Sink, Transcriber
 from moderation.settings import GuildSettings
 from moderation.track import INBOX_SIZE, WAITING_SIZE, Desk, Tally, Track
+from moderation.vad import VoiceGate
 
 MAX_ASIDE = 64
 """Slow detections in flight per session; one more is refused and counted."""
@@ -33,15 +34,20 @@ class Pipeline:
         settings: Callable[[], GuildSettings],
         *,
         lossless: bool = False,
+        gate: Callable[[], VoiceGate] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`lossless`: the source can wait (a file), so a busy track holds it back instead of dropping frames."""
+        """`lossless`: the source can wait (a file), so a busy track holds it back instead of dropping frames.
+
+        `gate`: makes each speaker's voice gate, so that noise is not decoded; None decodes everything.
+        """
         self._session = session
         self._transcriber = transcriber
         self._detectors = detectors
         self._sink = sink
         self._settings = settings
         self._lossless = lossless
+        self._gate = gate
         self._clock = clock
         self._tracks: dict[int, Track] = {}
         self._tallies: dict[int, Tally] = {}
@@ -104,7 +110,7 @@ class Pipeline:
             task.add_done_callback(self._aside.discard)
             return True
 
-        return Desk(self._session, self._transcriber, self._detectors, alerting, self._sink, self._settings, aside)
+        return Desk(self._session, self._transcriber, self._detectors, alerting, self._sink, self._settings, aside, self._gate)
 
     def _tally(self, speaker_id: int) -> Tally:
         if speaker_id not in self._tallies:
@@ -114,4 +120,13 @@ class Pipeline:
 
     def _coverage_of(self, tally: Tally) -> Coverage:
         spoken = self._source.spoken_seconds(tally.speaker.id) if self._source else tally.heard_seconds
-        return Coverage(tally.speaker, spoken, tally.heard_seconds, tally.segments, tally.flags, tally.alerts, tally.dropped)
+        return Coverage(
+            speaker=tally.speaker,
+            spoken_seconds=spoken,
+            heard_seconds=tally.heard_seconds,
+            segments=tally.segments,
+            flags=tally.flags,
+            alerts=tally.alerts,
+            dropped=tally.dropped,
+            gated_seconds=tally.gated_seconds,
+        )

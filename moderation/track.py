@@ -1,6 +1,6 @@
-"""One speaker: frames → recogniser → segments → detectors → judge → sink.
+"""One speaker: frames → gate → recogniser → segments → detectors → judge → sink.
 
-    put(item) ─▶ inbox ─▶ run(): recogniser ─▶ hypothesis ─▶ segment ─▶ live detectors ─▶ verdict ─▶ alerting ─▶ events
+    put(item) ─▶ inbox ─▶ run(): gate ─▶ recogniser ─▶ hypothesis ─▶ segment ─▶ live detectors ─▶ verdict ─▶ alerting ─▶ events
                                                               └─▶ slower detectors, beside it, merged when they answer
 
 A recogniser that fails is replaced and the track goes on; a detector that fails is noted in the verdict and the others go on.
@@ -19,6 +19,7 @@ from moderation.policy import judge, merge
 from moderation.ports import Detector, Recognizer, Sink, Transcriber
 from moderation.settings import GuildSettings
 from moderation.timeline import Timeline
+from moderation.vad import VoiceGate
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +37,8 @@ class Tally:
 
     speaker: Speaker
     heard_seconds: float = 0.0
+    gated_seconds: float = 0.0
+    """Of those: listened to and found to be noise, so never decoded."""
     utterances: int = 0
     segments: int = 0
     flags: int = 0
@@ -56,6 +59,8 @@ class Desk:
     settings: Callable[[], GuildSettings]
     aside: Callable[[Coroutine[None, None, None]], bool]
     """Runs something beside the tracks; False when too much runs already (the coroutine is closed then)."""
+    gate: Callable[[], VoiceGate] | None = None
+    """Makes a speaker's gate; None: everything is decoded."""
 
 
 class Track:
@@ -65,6 +70,7 @@ class Track:
         self._desk = desk
         self._tally = tally
         self.inbox: Inbox[AudioFrame | EndOfSpeech] = Inbox(inbox_size, Overflow.DROP_OLDEST)
+        self._gate = desk.gate() if desk.gate else None
         self._recognizer: Recognizer | None = None
         self._timeline = Timeline()
         self._utterance_start: float | None = None
@@ -76,10 +82,21 @@ class Track:
         await self._desk.sink.emit(SpeakerHeard(self._desk.session, self._tally.speaker))
         try:
             async for item in self.inbox:
-                await self._take(item)
-            await self._take(EndOfSpeech(self._tally.speaker.id, self._timeline.media))
+                await self._listen(item)
+            await self._listen(EndOfSpeech(self._tally.speaker.id, self._timeline.media))
         finally:
             await self._release()
+
+    async def _listen(self, item: AudioFrame | EndOfSpeech) -> None:
+        if self._gate is None:
+            await self._take(item)
+            return
+        passed = self._gate.take(item)
+        gated = sum(frame.seconds for frame in passed.over if not frame.concealed)
+        self._tally.heard_seconds += gated
+        self._tally.gated_seconds += gated
+        for each in passed.on:
+            await self._take(each)
 
     async def _take(self, item: AudioFrame | EndOfSpeech) -> None:
         try:

@@ -75,6 +75,7 @@ def _sums(running: Running) -> Sums:
 def _add_coverage(sums: Sums, coverage: Coverage) -> None:
     sums["speech", "spoken"] += coverage.spoken_seconds
     sums["speech", "heard"] += coverage.heard_seconds
+    sums["speech", "gated"] += coverage.gated_seconds
     sums["inbox", "dropped"] += coverage.dropped
 
 

@@ -83,6 +83,7 @@ def _receive(sums: Sums) -> Iterator[Metric]:
 def _heard(sums: Sums) -> Iterator[Metric]:
     yield counter("earshot_spoken_seconds", "Speech that members are known to have sent.", sums["speech", "spoken"])
     yield counter("earshot_heard_seconds", "Speech that was listened to; divide by spoken for coverage.", sums["speech", "heard"])
+    yield counter("earshot_gated_seconds", "Of what was listened to: noise that was never decoded.", sums["speech", "gated"])
     yield counter("earshot_track_items_dropped", "Frames that speakers' tracks were too slow for.", sums["inbox", "dropped"])
 
 
