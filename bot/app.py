@@ -48,6 +48,7 @@ from moderation.pipeline import Pipeline
 from moderation.services import LexiconService, Services
 from moderation.sessions import SessionManager
 from moderation.settings import GuildSettings
+from moderation.shedding import Shed, Shedding
 
 log = logging.getLogger(__name__)
 
@@ -124,12 +125,13 @@ async def open_application(settings: Settings, *, connector: aiohttp.BaseConnect
         _background(group, stack, "lexicon", lambda: _poll(core.lexicon), None)
         _background(group, stack, "event loop lag", metrics.meters.watch_loop, None)
         stack.push_async_callback(client.close)
+        shedding = Shedding(_overload)
         gateway = DiscordVoiceGateway(client, keep=evidence.keep)
         sessions = await stack.enter_async_context(
-            SessionManager(gateway, _pipelines(core, events, guilds), events),
+            SessionManager(gateway, _pipelines(core, events, guilds, shedding), events),
         )
         calls = Calls(sessions.running)
-        _measure(metrics, Parts(calls, core.transcriber, dispatcher, recorder, events), database)
+        metrics.watch(Parts(calls, core.transcriber, dispatcher, recorder, events, shedding), database)
         services = Services(sessions, guilds, alerts, delivery, LexiconService(guilds, core.lexicon, core.detectors))
         checks = probes(client=client, core=core, database=database)
         api = create_app(
@@ -143,21 +145,19 @@ async def open_application(settings: Settings, *, connector: aiohttp.BaseConnect
         yield Application(client, services, events, dispatcher, recorder, core, evidence, port)
 
 
-def _measure(metrics: Metrics, parts: Parts, database: Database) -> None:
-    """Let the metrics see everything."""
-    parts.events.subscribe(metrics.meters)
-    parts.events.subscribe(parts.calls)
-    parts.transcriber.on_decoded(metrics.meters.decoded)
-    database.observe = metrics.meters.transacted
-    metrics.read(parts)
-
-
-def _pipelines(core: Core, events: Broadcast, guilds: SqlGuildStore) -> Callable[[Session], Awaitable[Pipeline]]:
+def _pipelines(core: Core, events: Broadcast, guilds: SqlGuildStore, shedding: Shedding) -> Callable[[Session], Awaitable[Pipeline]]:
     async def make(session: Session) -> Pipeline:
         settings: GuildSettings = await guilds.settings(session.guild_id)
-        return Pipeline(session, core.transcriber, core.detectors, events, lambda: settings, gate=core.gate)
+        return Pipeline(session, core.transcriber, core.detectors, events, lambda: settings, gate=core.gate, shedding=shedding)
 
     return make
+
+
+def _overload(before: Shed, now: Shed) -> None:
+    if now > before:
+        log.warning("short of CPU, leaving something out", extra={"left_out": now.name.lower()})
+    else:
+        log.info("less is left out again", extra={"left_out": now.name.lower()})
 
 
 def _cogs(services: Services) -> Sequence[commands.Cog]:

@@ -295,6 +295,12 @@ class Coverage:
     """Frames lost because this machine was too slow for them."""
     gated_seconds: float = 0.0
     """Of `heard_seconds`: noise between words on an open microphone, never decoded."""
+    shed_seconds: float = 0.0
+    """Left out because this machine was overloaded; not in `heard_seconds`."""
+    shed_silence_seconds: float = 0.0
+    """Sound made up for lost packets that was left out for the same reason."""
+    shed_partials: int = 0
+    """Pieces of audio without a partial transcript for the same reason; their words are in the finals."""
 
     @property
     def ratio(self) -> float:

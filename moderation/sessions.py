@@ -15,6 +15,7 @@ from moderation.events import SessionEnded, SessionStarted
 from moderation.models import Coverage, Session
 from moderation.pipeline import Pipeline
 from moderation.ports import AudioSource, Sink, VoiceGateway
+from moderation.shedding import Shed
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +32,11 @@ class Running:
     pipeline: Pipeline
     task: asyncio.Task[None]
     reason: str = "source-ended"
+
+    @property
+    def shed(self) -> Shed:
+        """What is left out now because the machine is overloaded."""
+        return self.pipeline.shed
 
     def coverage(self) -> tuple[Coverage, ...]:
         """So far."""

@@ -36,6 +36,9 @@ PRE_ROLL_FRAMES = 25
 HANG_OVER_FRAMES = 40
 """Frames with less activity until the gate closes: 0.8 s, longer than Vosk's own endpointer waits (0.5 s)."""
 
+SHORT_HANG_OVER_FRAMES = 15
+"""The same under overload: 0.3 s."""
+
 _WINDOW = np.hanning(BLOCK).astype(np.float32)
 _FIRST = np.array([edge * BLOCK // SAMPLE_RATE for edge in EDGES])
 _WIDTHS = np.diff(_FIRST).astype(np.float32)
@@ -79,6 +82,8 @@ class VoiceGate:
         self._recent: deque[bool] = deque(maxlen=AMONG)
         self._held: deque[AudioFrame] = deque()
         self._quiet = 0
+        self.hang_over = HANG_OVER_FRAMES
+        """Frames with less activity until it closes; shorter while the machine is overloaded."""
         self.open = False
         """Whether frames go to the recogniser."""
 
@@ -99,7 +104,7 @@ class VoiceGate:
 
     def _go_on(self, frame: AudioFrame, *, speech: bool) -> Passed:
         self._quiet = 0 if speech else self._quiet + 1
-        if self._quiet < HANG_OVER_FRAMES:
+        if self._quiet < self.hang_over:
             return Passed([frame], [])
         self.open = False
         self._recent.clear()

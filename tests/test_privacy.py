@@ -122,6 +122,7 @@ def assert_complete(metrics: str) -> None:
     assert float(figures["earshot_heard_seconds_total"]) == pytest.approx(float(figures["earshot_spoken_seconds_total"]), rel=0.05)
     assert float(figures["earshot_decoded_seconds_total"]) > 1
     assert float(figures["earshot_decode_seconds_count"]) > 5
+    assert figures["earshot_shedding_level"] == figures["earshot_shed_seconds_total"] == "0.0"
     assert figures["earshot_sessions"] == "1.0"
     assert figures['earshot_segments_total{kind="final"}'] == "1.0"
     assert figures['earshot_flags_total{category="insult",severity="medium"}'] in {"1.0", "2.0"}

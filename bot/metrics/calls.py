@@ -76,6 +76,9 @@ def _add_coverage(sums: Sums, coverage: Coverage) -> None:
     sums["speech", "spoken"] += coverage.spoken_seconds
     sums["speech", "heard"] += coverage.heard_seconds
     sums["speech", "gated"] += coverage.gated_seconds
+    sums["shed", "seconds"] += coverage.shed_seconds
+    sums["shed", "silence"] += coverage.shed_silence_seconds
+    sums["shed", "partials"] += coverage.shed_partials
     sums["inbox", "dropped"] += coverage.dropped
 
 

@@ -7,6 +7,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from bot.metrics.meters import Meters
 from bot.metrics.readings import Parts, Readings
+from bot.storage.database import Database
 
 
 class Metrics:
@@ -19,8 +20,12 @@ class Metrics:
         ProcessCollector(registry=self._registry)
         PlatformCollector(registry=self._registry)
 
-    def read(self, parts: Parts) -> None:
-        """Read those parts' counters too. Once."""
+    def watch(self, parts: Parts, database: Database) -> None:
+        """From now on all of that is measured. Once."""
+        parts.events.subscribe(self.meters)
+        parts.events.subscribe(parts.calls)
+        parts.transcriber.on_decoded(self.meters.decoded)
+        database.observe = self.meters.transacted
         self._registry.register(Readings(parts))
 
     def render(self) -> tuple[str, bytes]:

@@ -13,6 +13,7 @@ from bot.recorder import Recorder
 from bot.speech.pool import SpeechStats
 from bot.speech.vosk import VoskTranscriber
 from moderation.broadcast import Broadcast
+from moderation.shedding import Shed, Shedding
 
 LEAST_SPOKEN = 5.0
 """Seconds somebody must have spoken before their coverage counts as a figure."""
@@ -27,6 +28,7 @@ class Parts:
     dispatcher: AlertDispatcher
     recorder: Recorder
     events: Broadcast
+    shedding: Shedding
 
 
 class Readings(Collector):
@@ -41,6 +43,7 @@ class Readings(Collector):
         yield from _receive(sums)
         yield from self._calls()
         yield from _heard(sums)
+        yield from _overload(self._parts.shedding)
         yield from _speech(self._parts.transcriber.stats())
         yield from self._reactions()
 
@@ -84,7 +87,17 @@ def _heard(sums: Sums) -> Iterator[Metric]:
     yield counter("earshot_spoken_seconds", "Speech that members are known to have sent.", sums["speech", "spoken"])
     yield counter("earshot_heard_seconds", "Speech that was listened to; divide by spoken for coverage.", sums["speech", "heard"])
     yield counter("earshot_gated_seconds", "Of what was listened to: noise that was never decoded.", sums["speech", "gated"])
+    yield counter("earshot_shed_seconds", "Speech left out under overload.", sums["shed", "seconds"])
+    yield counter("earshot_shed_silence_seconds", "Sound made up for lost packets, left out under overload.", sums["shed", "silence"])
+    yield counter("earshot_shed_partials", "Pieces of audio without a partial transcript under overload.", sums["shed", "partials"])
     yield counter("earshot_track_items_dropped", "Frames that speakers' tracks were too slow for.", sums["inbox", "dropped"])
+
+
+def _overload(shedding: Shedding) -> Iterator[Metric]:
+    yield gauge("earshot_shedding_level", "0 nothing is left out, 1 partials, 2 silence too, 3 a channel too.", shedding.level)
+    yield gauge("earshot_track_lag_seconds", "How far whoever is furthest behind is behind.", shedding.lag)
+    entered = {level.name.lower(): shedding.entered[level] for level in Shed if level}
+    yield counters("earshot_shedding_entered", "How often each level was entered.", "level", entered)
 
 
 def _speech(stats: SpeechStats) -> Iterator[Metric]:
