@@ -23,6 +23,10 @@ from bot.client import EarshotClient
 from bot.core import Core, open_core
 from bot.delivery import DiscordAlertDelivery
 from bot.evidence import EvidenceRing
+from bot.metrics.calls import Calls
+from bot.metrics.delivery import MeteredDelivery
+from bot.metrics.metrics import Metrics
+from bot.metrics.readings import Parts
 from bot.probes import probes
 from bot.recorder import Recorder
 from bot.sources.gateway import DiscordVoiceGateway
@@ -44,6 +48,7 @@ from moderation.pipeline import Pipeline
 from moderation.services import LexiconService, Services
 from moderation.sessions import SessionManager
 from moderation.settings import GuildSettings
+from moderation.shedding import Shed, Shedding
 
 log = logging.getLogger(__name__)
 
@@ -108,7 +113,8 @@ async def open_application(settings: Settings, *, connector: aiohttp.BaseConnect
         events = Broadcast()
         client = EarshotClient(lambda _: _cogs(services), connector)
         delivery = DiscordAlertDelivery(client)
-        dispatcher = AlertDispatcher(delivery, evidence, guilds, alerts)
+        metrics = Metrics(lambda: core.lexicon.lexicon.categories)
+        dispatcher = AlertDispatcher(MeteredDelivery(delivery, metrics.meters.delivered), evidence, guilds, alerts)
         recorder = Recorder(rows)
         events.subscribe(dispatcher)
         events.subscribe(recorder)
@@ -117,24 +123,41 @@ async def open_application(settings: Settings, *, connector: aiohttp.BaseConnect
         _background(group, stack, "recorder", recorder.run, recorder.close)
         _background(group, stack, "alerts", dispatcher.run, dispatcher.close)
         _background(group, stack, "lexicon", lambda: _poll(core.lexicon), None)
+        _background(group, stack, "event loop lag", metrics.meters.watch_loop, None)
         stack.push_async_callback(client.close)
+        shedding = Shedding(_overload)
         gateway = DiscordVoiceGateway(client, keep=evidence.keep)
         sessions = await stack.enter_async_context(
-            SessionManager(gateway, _pipelines(core, events, guilds), events),
+            SessionManager(gateway, _pipelines(core, events, guilds, shedding), events),
         )
+        calls = Calls(sessions.running)
+        metrics.watch(Parts(calls, core.transcriber, dispatcher, recorder, events, shedding), database)
         services = Services(sessions, guilds, alerts, delivery, LexiconService(guilds, core.lexicon, core.detectors))
         checks = probes(client=client, core=core, database=database)
-        api = create_app(checks, token=_reveal(settings.api_token) or None, max_body=int(settings.api_max_body_mb * 1_000_000))
+        api = create_app(
+            checks,
+            token=_reveal(settings.api_token) or None,
+            max_body=int(settings.api_max_body_mb * 1_000_000),
+            render=metrics.render,
+            answered=metrics.meters.answered,
+        )
         port = await stack.enter_async_context(serve(api, settings.api_host, settings.api_port))
         yield Application(client, services, events, dispatcher, recorder, core, evidence, port)
 
 
-def _pipelines(core: Core, events: Broadcast, guilds: SqlGuildStore) -> Callable[[Session], Awaitable[Pipeline]]:
+def _pipelines(core: Core, events: Broadcast, guilds: SqlGuildStore, shedding: Shedding) -> Callable[[Session], Awaitable[Pipeline]]:
     async def make(session: Session) -> Pipeline:
         settings: GuildSettings = await guilds.settings(session.guild_id)
-        return Pipeline(session, core.transcriber, core.detectors, events, lambda: settings)
+        return Pipeline(session, core.transcriber, core.detectors, events, lambda: settings, gate=core.gate, shedding=shedding)
 
     return make
+
+
+def _overload(before: Shed, now: Shed) -> None:
+    if now > before:
+        log.warning("short of CPU, leaving something out", extra={"left_out": now.name.lower()})
+    else:
+        log.info("less is left out again", extra={"left_out": now.name.lower()})
 
 
 def _cogs(services: Services) -> Sequence[commands.Cog]:

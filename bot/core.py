@@ -13,6 +13,7 @@ from bot.speech.vosk import VoskTranscriber
 from config.settings import Settings
 from moderation.detectors.lexicon import LexiconDetector, TermsOf
 from moderation.errors import LexiconInvalid
+from moderation.vad import VoiceGate
 
 T = TypeVar("T")
 
@@ -23,6 +24,8 @@ class Core:
 
     transcriber: VoskTranscriber
     lexicon: LexiconDetector
+    gate: Callable[[], VoiceGate] | None = None
+    """Makes speakers' voice gates; None decodes everything."""
 
     @property
     def detectors(self) -> tuple[LexiconDetector, ...]:
@@ -53,7 +56,7 @@ async def open_core(settings: Settings, *, lexicon: Path | None = None, terms_of
 
     transcriber = await _in_daemon_thread(load)
     try:
-        yield Core(transcriber, detector)
+        yield Core(transcriber, detector, VoiceGate if settings.earshot_vad else None)
     finally:
         await transcriber.aclose()
 

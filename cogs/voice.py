@@ -51,7 +51,7 @@ class Voice(commands.GroupCog, group_name="voice", group_description="Listen to 
             text = "I am not listening in this server. `/voice join` brings me into a voice channel."
             await interaction.response.send_message(text, ephemeral=True)
             return
-        await interaction.response.send_message(embed=status_panel(running.session, running.coverage()), ephemeral=True)
+        await interaction.response.send_message(embed=status_panel(running.session, running.coverage(), running.shed), ephemeral=True)
 
 
 def _own_channel(interaction: discord.Interaction) -> VoiceChannel:

@@ -64,6 +64,13 @@ class Settings(BaseSettings):
         _SPEECH, "Threads that recognise speech.", expects="a whole number from 1 to 256", shown="one for each core", ge=1, le=256
     )
 
+    earshot_vad: bool = _setting(
+        _SPEECH,
+        "Whether noise on an open microphone is told from speech first and not decoded: it saves most of its CPU.",
+        True,
+        expects="true or false",
+    )
+
     flagging_provider: Annotated[FlaggingProvider, _Lower] = _setting(
         _FLAGGING,
         "What finds abuse: `lexicon`, `databricks` or `lexicon+databricks`.",

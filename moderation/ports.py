@@ -55,8 +55,8 @@ class VoiceGateway(Protocol):
 class Recognizer(Protocol):
     """Speech recognition of one speaker's stream. Calls are awaited one after another, never concurrently."""
 
-    async def accept(self, pcm: bytes) -> Hypothesis | None:
-        """Feed 16 kHz mono int16 audio; a partial or final when there is news, else None. Raises `RecognizerFailed`."""
+    async def accept(self, pcm: bytes, *, partials: bool = True) -> Hypothesis | None:
+        """Feed 16 kHz mono int16 audio; a final, or a partial where wanted, when there is news, else None. Raises `RecognizerFailed`."""
         ...
 
     async def finish(self) -> Hypothesis | None:

@@ -18,6 +18,7 @@ ALLOWED = {
     "ahocorasick_rs": ("moderation/detectors/automaton.py",),
     "aiohttp.web": ("bot/api/",),
     "discord": ("bot/voice/", "bot/sources/", "bot/app.py", "bot/client.py", "bot/delivery.py", "bot/commands/", "cogs/"),
+    "prometheus_client": ("bot/metrics/",),
     "pydantic": ("config/", "bot/app.py"),
     "rich": ("bot/commands/",),
 }

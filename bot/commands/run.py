@@ -34,7 +34,9 @@ def run(args: argparse.Namespace) -> int:
         settings = Settings.load(given_env_file(args), required=["DISCORD_TOKEN", "VOSK_MODEL_PATH|VOSK_MODEL_NAME|VOSK_LANGUAGE"])
     except InvalidSettings as error:
         return _refuse(error.problems)
-    logs.configure(settings.log_level, settings.log_format)
+    from moderation.context import FIELDS  # noqa: PLC0415
+
+    logs.configure(settings.log_level, settings.log_format, FIELDS)
     from moderation.errors import ModerationError  # noqa: PLC0415
 
     try:
