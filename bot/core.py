@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bot.speech.model import find_model
 from bot.speech.vosk import VoskTranscriber
+from bot.speech.words import ModelVocabulary
 from config.settings import Settings
 from moderation.detectors.lexicon import LexiconDetector, TermsOf
 
@@ -18,6 +19,7 @@ class Core:
 
     transcriber: VoskTranscriber
     lexicon: LexiconDetector
+    vocabulary: ModelVocabulary
 
     @property
     def detectors(self) -> tuple[LexiconDetector, ...]:
@@ -38,12 +40,12 @@ async def open_core(settings: Settings, *, lexicon: Path | None = None, terms_of
     """
     detector = await LexiconDetector.from_file(lexicon or settings.flag_terms_path, terms_of)
 
-    def load() -> VoskTranscriber:
+    def load() -> tuple[VoskTranscriber, Path]:
         path = find_model(path=settings.vosk_model_path, name=settings.vosk_model_name, language=settings.vosk_language)
-        return VoskTranscriber.load(path, threads=settings.earshot_workers)
+        return VoskTranscriber.load(path, threads=settings.earshot_workers), path
 
-    transcriber = await asyncio.to_thread(load)
+    transcriber, model = await asyncio.to_thread(load)
     try:
-        yield Core(transcriber, detector)
+        yield Core(transcriber, detector, ModelVocabulary(transcriber, model))
     finally:
         await transcriber.aclose()
