@@ -9,7 +9,7 @@ from discord import app_commands
 from discord.ext import commands
 
 from cogs.embeds import plain
-from cogs.lexicon_embeds import audio_run, change_embed, dry_run, heard_text
+from cogs.lexicon_embeds import audio_run, change_embed, dry_run, heard_embed
 from cogs.lexicon_views import ConfirmView, CoverageView, OfferView
 from moderation import audio_trial, term_exchange
 from moderation.errors import InvalidInput, NotFound
@@ -58,11 +58,11 @@ class Lexicon(commands.GroupCog, group_name="lexicon", group_description="Words 
         if not heard.unheard:
             await interaction.followup.send(text, ephemeral=True)
             return
-        text = f"{text}\n{heard_text(new, heard)}"
+        embed = heard_embed(heard)
         if heard.offers:
-            await OfferView(interaction, self._lexicon, heard.offers).show(text)
+            await OfferView(interaction, self._lexicon, heard.offers).show(text, embed)
         else:
-            await interaction.followup.send(text, ephemeral=True)
+            await interaction.followup.send(text, embed=embed, ephemeral=True)
 
     @app_commands.command(description="Remove one of this server's own terms")
     async def remove(self, interaction: discord.Interaction, term: str) -> None:
@@ -142,7 +142,7 @@ class Lexicon(commands.GroupCog, group_name="lexicon", group_description="Words 
 
     @preset.autocomplete("name")
     async def _presets(self, interaction: discord.Interaction, current: str) -> list[app_commands.Choice[str]]:
-        names = [name for name in self._exchange.presets() if current.casefold() in name.casefold()]
+        names = [name for name in await self._exchange.presets() if current.casefold() in name.casefold()]
         return [app_commands.Choice(name=name, value=name) for name in names[:MAX_CHOICES]]
 
     @app_commands.command(description="Get this server's own terms as a file that /lexicon import reads")

@@ -14,17 +14,21 @@ from moderation.terms import Term
 
 MAX_SHOWN = 10
 """Changed terms that a preview shows."""
-MAX_FLAGS = 20
-"""Flags that a dry run explains; an embed has room for 25 fields."""
-MAX_TEXT = 3500
-"""Characters of a transcript; an embed's description has room for 4096, all of it for 6000."""
+MAX_FLAGS = 12
+"""Flags that a dry run explains; with them and the transcript an embed stays within the 6000 characters that it may have."""
+MAX_TEXT = 2500
+"""Characters of a transcript."""
 
+_CAUTION = (
+    "Other words are added at a severity that does not alert by itself, because most people who say them mean them; `/lexicon add` "
+    "with one of them sets another."
+)
 _OUTCOMES = {Level.NONE: "would not flag", Level.REVIEW: "would be noted for review, no alert", Level.ALERT: "would alert"}
 
 
 def dry_run(run: DryRun) -> discord.Embed:
     """What a text would come to."""
-    embed = discord.Embed(title=f"This {_OUTCOMES[run.verdict.level]}", description=masked(run.segment, run.verdict.flags)[:4000])
+    embed = discord.Embed(title=f"This {_OUTCOMES[run.verdict.level]}", description=masked(run.segment, run.verdict.flags)[:MAX_TEXT])
     for flag in run.verdict.flags[:MAX_FLAGS]:
         _add_flag(embed, run.segment, flag, "")
     embed.set_footer(text=f"Score {run.verdict.score:.2f}")
@@ -60,23 +64,20 @@ def _notes(run: AudioRun, flags: int) -> list[str]:
     return notes
 
 
-def heard_text(term: Term, heard: Heard) -> str:
+def heard_embed(heard: Heard) -> discord.Embed:
     """That a term cannot be heard, and what can be done about it."""
     words = ", ".join(f"||{plain(word)[:60]}||" for word in heard.unheard[:5])
-    lines = [f"\n**The speech model cannot hear this term as it is**: its vocabulary lacks {words}."]
-    if heard.in_pieces:
-        lines.append(f"It is found all the same where the model writes {_list(heard.in_pieces[:3])}.")
+    lines = [f"Its vocabulary lacks {words}, so it never writes the term down, however often somebody says it."]
+    if heard.found_as:
+        lines.append(f"It flags all the same where the model writes {_list(heard.found_as[:3])}.")
     if heard.offers:
-        lines.append(
-            "These sound alike, and the model knows them. Variants that are other words are added at a severity that does not alert by "
-            "itself, because most people who say them mean them:"
-        )
-        lines += [f"• {_offer(offer)}" for offer in heard.offers]
-    else:
+        lines += ["These sound alike, and the model knows them:", *(f"• {_offer(offer)}" for offer in heard.offers), _CAUTION]
+    elif not heard.found_as:
         lines.append("Nothing that the model knows sounds enough like it. A larger speech model knows more words.")
     if heard.common_only:
-        lines.append("(This model does not list its words: only everyday English ones were looked at.)")
-    return "\n".join(lines)
+        lines.append("This model does not list its words: only everyday English ones were looked at.")
+    title = "The speech model cannot hear this term as it is written"
+    return discord.Embed(title=title, description="\n".join(lines), colour=discord.Colour.orange())
 
 
 def _offer(offer: Offer) -> str:
@@ -94,7 +95,7 @@ def coverage_embed(report: HearingReport, shown: Sequence[UnheardTerm], page: st
     title = f"{missing:,} of {report.terms:,} terms cannot be heard as they are written"
     intro = "The speech model lacks a word of each, so it never writes them. `/lexicon add` with such a term offers what sounds alike.\n\n"
     embed = discord.Embed(title=title, description=intro + "\n".join(map(_unheard, shown)), colour=discord.Colour.orange())
-    embed.add_field(name="By category", value="\n".join(f"{plain(c)[:50]}: {n:,}" for c, n in report.by_category[:15]) or "none")
+    embed.add_field(name="By category", value="\n".join(f"{plain(c)[:50]}: {n:,}" for c, n in report.by_category[:9]) or "none")
     embed.add_field(name="By severity", value="\n".join(f"{s}: {n:,}" for s, n in report.by_severity))
     embed.set_footer(text=page)
     return embed
@@ -103,8 +104,8 @@ def coverage_embed(report: HearingReport, shown: Sequence[UnheardTerm], page: st
 def _unheard(each: UnheardTerm) -> str:
     whose = "own" if each.own else "shared"
     words = ", ".join(each.words)
-    lacking = f" lacks ||{plain(words)[:60]}||" if words != each.term.term.lower() else ""
-    return f"||{plain(each.term.term)[:80]}||{lacking} ({plain(each.term.category)[:30]}, severity {each.term.severity}, {whose})"
+    lacking = f" lacks ||{plain(words[:40])}||" if words != each.term.term.lower() else ""
+    return f"||{plain(each.term.term[:60])}||{lacking} ({plain(each.term.category[:20])}, severity {each.term.severity}, {whose})"
 
 
 def change_embed(change: Change, left_out: int, what: str) -> discord.Embed:
@@ -121,7 +122,7 @@ def change_embed(change: Change, left_out: int, what: str) -> discord.Embed:
 
 
 def _term(term: Term) -> str:
-    return f"||{plain(term.term)[:100]}|| {_kind(term)}"
+    return f"||{plain(term.term[:60])}|| {_kind(term)}"
 
 
 def _kind(term: Term) -> str:
@@ -134,4 +135,4 @@ def _add_flag(embed: discord.Embed, segment: TranscriptSegment, flag: Flag, more
 
 
 def _list(texts: Sequence[str]) -> str:
-    return " or ".join(f"||{plain(text)}||" for text in texts)
+    return " or ".join(f"||{plain(text[:60])}||" for text in texts)

@@ -1,6 +1,7 @@
 """The buttons and menus beneath answers of `/lexicon`. Only the asker may use them, for five minutes; then they go dead."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 import discord
 
@@ -14,7 +15,7 @@ from moderation.terms import Term
 
 SECONDS = 300.0
 """How long buttons work; Discord takes edits of an answer for 15 minutes."""
-PAGE = 15
+PAGE = 10
 """Terms a page of the coverage shows."""
 
 
@@ -38,8 +39,9 @@ class AskersView(discord.ui.View):
         await answer(interaction, error)
 
     async def on_timeout(self) -> None:
-        """Nothing can be pressed any more: take the components away."""
-        await self._asked.edit_original_response(view=None)
+        """Nothing can be pressed any more: take the components away, unless the answer is gone."""
+        with suppress(discord.HTTPException):
+            await self._asked.edit_original_response(view=None)
 
 
 class OfferView(AskersView):
@@ -51,9 +53,9 @@ class OfferView(AskersView):
         self._offers = {offer.term.term: offer.term for offer in offers}
         self.add_item(_OfferMenu(list(self._offers)))
 
-    async def show(self, text: str) -> None:
+    async def show(self, text: str, embed: discord.Embed) -> None:
         """Answer the command."""
-        await self._asked.followup.send(text, view=self, ephemeral=True)
+        await self._asked.followup.send(text, embed=embed, view=self, ephemeral=True)
 
     async def choose(self, interaction: discord.Interaction, texts: Sequence[str]) -> None:
         """Add those variants."""
@@ -66,13 +68,15 @@ class OfferView(AskersView):
     @discord.ui.button(label="Add none", custom_id="lexicon-offer-none")
     async def _none(self, interaction: discord.Interaction, _: discord.ui.Button["OfferView"]) -> None:
         self.stop()
-        await interaction.response.edit_message(view=None)
+        await interaction.response.edit_message(embed=None, view=None)
 
     async def _add(self, interaction: discord.Interaction, terms: Sequence[Term]) -> None:
         await self._lexicon.add(self._guild_id, *terms)
         self.stop()
         added = ", ".join(f"||{plain(term.term)}||" for term in terms)
-        await interaction.response.edit_message(content=f"Added as variants: {added}. `/lexicon remove` takes one back.", view=None)
+        await interaction.response.edit_message(
+            content=f"Added as variants: {added}. `/lexicon remove` takes one back.", embed=None, view=None
+        )
 
 
 class _OfferMenu(discord.ui.Select[OfferView]):

@@ -50,8 +50,8 @@ class Heard:
 
     unheard: tuple[str, ...] = ()
     """Its words that the model does not know; empty: it can be heard."""
-    in_pieces: tuple[str, ...] = ()
-    """Spellings in known words under which the term is found all the same ("dumb ass" for "dumbass"); no variant is needed for them."""
+    found_as: tuple[str, ...] = ()
+    """What the model may write instead that is flagged already ("dumb ass" for "dumbass"): no variant is needed for it."""
     offers: tuple[Offer, ...] = ()
     """Variants that could be added, the likeliest first."""
     common_only: bool = False
@@ -139,16 +139,16 @@ class Hearing:
 
     def _variants(self, index: SoundAlikes, term: Term, unheard: Sequence[str], sounding_severity: int) -> Heard:
         lexicon = Lexicon([replace(term, type=TermType.WORD if term.type is TermType.WORD else TermType.PHRASE, category="x")])
-        in_pieces: list[str] = []
+        found_as: list[str] = []
         offers: list[Offer] = []
         for text, same_letters in self._texts(index, term.term, unheard):
             if lexicon.match(text):
-                in_pieces.append(text)
+                found_as.append(text)
             elif len(text) <= MAX_VARIANT_LENGTH:
                 kind = term.type if term.type is TermType.ALLOW else TermType.PHRASE if " " in text else TermType.WORD
                 severity = term.severity if same_letters else min(term.severity, max(1, sounding_severity))
                 offers.append(Offer(Term(text, kind, term.category, severity), same_letters))
-        return Heard(tuple(unheard), tuple(in_pieces), tuple(offers[:MAX_OFFERS]), self._common_only)
+        return Heard(tuple(unheard), tuple(found_as), tuple(offers[:MAX_OFFERS]), self._common_only)
 
     def _texts(self, index: SoundAlikes, text: str, unheard: Sequence[str]) -> list[tuple[str, bool]]:
         """The term with each unknown word replaced by its first sound-alike, then by its second, and so on; and whether letters stayed."""

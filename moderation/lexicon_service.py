@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Protocol
 
 from moderation.errors import LexiconInvalid, LexiconProblem
@@ -64,11 +65,15 @@ class LexiconService:
         self._lexicons.invalidate(guild_id)
 
     async def heard(self, guild_id: int, term: Term) -> Heard:
-        """What becomes of a term when somebody says it, and the variants that could be added; those the guild has are left out."""
+        """What becomes of a term when somebody says it, and the variants that could be added: those that nothing flags yet."""
         settings = await self._guilds.settings(guild_id)
         heard = await self._hearing.of(term, sounding_severity=settings.alert_severity - 1)
-        there = {t.term for t in await self._guilds.terms(guild_id)}
-        return replace(heard, offers=tuple(o for o in heard.offers if o.term.term not in there))
+        if term.type is TermType.ALLOW:
+            return heard
+        session = Session("dry-run", guild_id, 0, datetime.now(UTC))
+        flagged = {o.term.term for o in heard.offers if (await self.test(session, o.term.term)).verdict.flags}
+        found_as = (*heard.found_as, *(o.term.term for o in heard.offers if o.term.term in flagged))
+        return replace(heard, found_as=found_as, offers=tuple(o for o in heard.offers if o.term.term not in flagged))
 
     async def coverage(self, guild_id: int) -> HearingReport:
         """Which terms, the shared ones and the guild's own, the speech model cannot hear. Raises `LexiconInvalid`."""

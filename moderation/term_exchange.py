@@ -71,13 +71,13 @@ class TermExchange:
             raise InvalidInput(f"The file is larger than {MAX_BYTES:,} bytes, the most that can be imported. Split it.")
         return await asyncio.to_thread(_read, data, chosen)
 
-    def presets(self) -> list[str]:
+    async def presets(self) -> list[str]:
         """The names of the presets."""
-        return sorted(path.stem for path in self._presets.glob("*.json"))
+        return await asyncio.to_thread(lambda: sorted(path.stem for path in self._presets.glob("*.json")))
 
     async def preset(self, name: str) -> Reading:
         """The terms of a preset. Raises `NotFound`."""
-        names = await asyncio.to_thread(self.presets)
+        names = await self.presets()
         if name not in names:
             raise NotFound(f"There is no such preset. There are: {', '.join(names) or 'none'}.")
         return Reading(tuple(await asyncio.to_thread(load, self._presets / f"{name}.json")))

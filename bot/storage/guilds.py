@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from sqlalchemy import delete, select
+from sqlalchemy import bindparam, delete, select
 
 from bot.storage import rows
 from bot.storage.database import Database
@@ -50,10 +50,12 @@ class SqlGuildStore:
     async def change_terms(self, guild_id: int, put: Sequence[Term], remove: Sequence[str]) -> None:
         """Remove terms, then add or replace others, in one transaction."""
         async with self._database.write() as connection:
-            for term in remove:
-                await connection.execute(delete(lexicon_terms).where(lexicon_terms.c.guild_id == guild_id, lexicon_terms.c.term == term))
-            for new in put:
-                await connection.execute(self._database.upsert(lexicon_terms, _values(guild_id, new)))
+            if remove:
+                gone = delete(lexicon_terms).where(lexicon_terms.c.guild_id == guild_id, lexicon_terms.c.term == bindparam("gone"))
+                await connection.execute(gone, [{"gone": term} for term in remove])
+            if put:
+                columns: rows.Values = {column.name: bindparam(column.name) for column in lexicon_terms.columns}
+                await connection.execute(self._database.upsert(lexicon_terms, columns), [_values(guild_id, term) for term in put])
 
     async def forget(self, user_id: int) -> int:
         """Delete all rows about that user: there are none here, guilds' choices name nobody."""

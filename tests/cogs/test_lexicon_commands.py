@@ -64,9 +64,9 @@ async def test_a_term_that_the_model_knows_is_simply_added(stage: Stage) -> None
 async def test_a_term_outside_the_vocabulary_is_told_at_once_with_variants_and_one_click_adds_them(stage: Stage) -> None:
     reply = await use(stage, "lexicon add", term="scumbags and urself", category="insult", severity=9)
     assert "cannot hear" in seen(reply)
-    assert "urself" not in openly(reply.content)
+    assert "urself" not in openly(seen(reply))
     reply = await use(stage, "lexicon add", term="urself", category="insult", severity=9)
-    assert "||yourself||" in reply.content
+    assert "||yourself||" in seen(reply)
     await stage.discord.click(stage.moderator, reply, "lexicon-offer-menu", ["yourself"])
     assert "Added as variants: ||yourself||." in reply.content
     assert reply.components == []
@@ -84,9 +84,9 @@ async def test_all_variants_can_be_added_or_none(stage: Stage) -> None:
     assert len(await own_terms(stage)) == 1 + offered > 1
 
 
-async def test_a_term_in_known_pieces_is_found_as_it_is(stage: Stage) -> None:
-    reply = await use(stage, "lexicon add", term="dumbass", category="insult", severity=6)
-    assert "cannot hear" in reply.content
+async def test_what_is_flagged_already_needs_no_variant(stage: Stage) -> None:
+    text = seen(await use(stage, "lexicon add", term="kill yourselph", category="self_harm", severity=9))
+    assert "flags all the same where the model writes ||kill yourself||" in text
 
 
 async def test_another_moderator_may_not_press_the_buttons(stage: Stage) -> None:
@@ -103,20 +103,20 @@ async def test_the_coverage_counts_and_pages_and_names_terms_behind_spoilers_onl
     assert "terms cannot be heard" in embed["title"]
     assert "numbskull" in embed["description"]
     assert "numbskull" not in openly(embed["description"])
-    assert reply.components == []
+    assert "Page 1 of 2" in json.dumps(embed)
     for n in range(20):
         await stage.app.services.lexicon.add(stage.guild.id, Term(f"zzqx{'abcdefghijklmnopqrst'[n]}", TermType.WORD, "custom", 10))
     reply = await use(stage, "lexicon coverage")
     assert "custom: 20" in json.dumps(reply.embeds)
-    assert "Page 1 of 3" in json.dumps(reply.embeds)
+    assert "Page 1 of 4" in json.dumps(reply.embeds)
     with pytest.raises(InvalidOption, match="disabled"):
         await stage.discord.click(stage.moderator, reply, "lexicon-coverage-back")
-    await stage.discord.click(stage.moderator, reply, "lexicon-coverage-next")
-    await stage.discord.click(stage.moderator, reply, "lexicon-coverage-next")
-    assert "Page 3 of 3" in json.dumps(reply.embeds)
+    for _ in range(3):
+        await stage.discord.click(stage.moderator, reply, "lexicon-coverage-next")
+    assert "Page 4 of 4" in json.dumps(reply.embeds)
     assert "shared" in reply.embeds[0]["description"]
     await stage.discord.click(stage.moderator, reply, "lexicon-coverage-back")
-    assert "Page 2 of 3" in json.dumps(reply.embeds)
+    assert "Page 3 of 4" in json.dumps(reply.embeds)
 
 
 # Recordings.

@@ -53,7 +53,7 @@ async def test_the_same_letters_in_two_words_keep_the_severity() -> None:
 
 async def test_pieces_that_the_lexicon_puts_together_need_no_variant() -> None:
     heard = await Hearing(FakeVocabulary("dumb", "ass")).of(word("dumbass"), sounding_severity=3)
-    assert heard.in_pieces == ("dumb ass",)
+    assert heard.found_as == ("dumb ass",)
     assert heard.offers == ()
 
 
