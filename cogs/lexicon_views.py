@@ -141,9 +141,9 @@ class ConfirmView(AskersView):
 
     @discord.ui.button(label="Apply", style=discord.ButtonStyle.primary, custom_id="lexicon-import-apply")
     async def _apply(self, interaction: discord.Interaction, _: discord.ui.Button["ConfirmView"]) -> None:
-        self.stop()
         await interaction.response.defer()
         change = await self._exchange.apply(self._guild_id, self._terms)
+        self.stop()
         embed = change_embed(change, 0, "The import")
         embed.title = f"Done: {len(change.put):,} terms changed"
         embed.set_footer(text="Sessions that are going on use them at once. /lexicon coverage says which the model cannot hear.")

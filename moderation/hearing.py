@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from moderation.detectors.matching import Lexicon
-from moderation.detectors.normalise import fold_words
+from moderation.detectors.normalise import fold, fold_words
 from moderation.detectors.words import common_words
 from moderation.soundalikes import SoundAlikes
 from moderation.terms import Term, TermType
@@ -163,7 +163,9 @@ class Hearing:
         return list(texts.items())
 
     def _report(self, shared: Sequence[Term], own: Sequence[Term]) -> HearingReport:
-        flagging = [(t, mine) for terms, mine in ((own, True), (shared, False)) for t in terms if t.type is not TermType.ALLOW]
+        replaced = {fold(term.term) for term in own}
+        both = [*((term, True) for term in own), *((term, False) for term in shared if fold(term.term) not in replaced)]
+        flagging = [(term, mine) for term, mine in both if term.type is not TermType.ALLOW]
         unheard = [UnheardTerm(term, words, mine) for term, mine in flagging if (words := self.unheard(term.term))]
         unheard.sort(key=lambda u: (-u.term.severity, u.term.category, u.term.term))
         return HearingReport(len(flagging), tuple(unheard))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from cogs import lexicon_views
 from moderation.audio_trial import MAX_BYTES as MAX_AUDIO
 from moderation.term_exchange import MAX_BYTES as MAX_FILE
 from moderation.terms import Term, TermType
@@ -196,6 +197,24 @@ async def test_an_import_can_be_cancelled(stage: Stage) -> None:
     await stage.discord.click(stage.moderator, reply, "lexicon-import-cancel")
     assert "Nothing was changed" in reply.content
     assert await own_terms(stage) == []
+
+
+async def test_an_import_that_no_longer_fits_says_so_and_changes_nothing(stage: Stage) -> None:
+    reply = await use(stage, "lexicon import", file=file("walnut\npecan\n", "list.txt"))
+    terms = [Term(f"w{n}x", TermType.WORD, "custom", 1) for n in range(4999)]
+    await stage.app.services.lexicon.add(stage.guild.id, *terms)
+    clicked = await stage.discord.click(stage.moderator, reply, "lexicon-import-apply")
+    await stage.discord.wait_for(lambda: clicked.followups, 10.0, what="the refusal")
+    assert "5,001 terms, 5,000 are the most" in json.dumps(clicked.followups[0].embeds)
+    assert len(await own_terms(stage)) == 4999
+
+
+async def test_buttons_go_away_when_their_time_is_over(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lexicon_views, "SECONDS", 0.2)
+    reply = await use(stage, "lexicon add", term="numbskull")
+    assert reply.components
+    await stage.discord.wait_for(lambda: not reply.components, 10.0, what="the buttons to go")
+    assert "cannot hear" in seen(reply), "what was said stays"
 
 
 async def test_all_formats_are_read(stage: Stage) -> None:

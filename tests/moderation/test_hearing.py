@@ -95,10 +95,10 @@ async def test_no_more_is_offered_than_a_menu_holds() -> None:
 
 
 async def test_the_report_counts_what_flags_the_worst_first() -> None:
-    shared = [word("idiot"), word("kys", 9), Term("zzz", TermType.ALLOW)]
+    shared = [word("idiot"), word("kys", 9), Term("zzz", TermType.ALLOW), word("DIMWIT", 9)]
     own = [Term("dimwit", TermType.WORD, "custom", 3), Term("nitwit", TermType.WORD, "custom", 9)]
     report = await Hearing(FakeVocabulary("idiot")).report(shared, own)
-    assert report.terms == 4
+    assert report.terms == 4, "a guild's own term takes the shared one's place"
     assert [(u.term.term, u.own) for u in report.unheard] == [("nitwit", True), ("kys", False), ("dimwit", True)]
     assert report.by_category == [("custom", 2), ("insult", 1)]
     assert report.by_severity == [(9, 2), (3, 1)]

@@ -60,6 +60,12 @@ def test_the_same_letters_in_two_words_come_first() -> None:
     assert (found[0].text, found[0].spelled, found[0].distance) == ("numb skull", True, 0.0)
 
 
+def test_short_forms_may_be_said_letter_by_letter() -> None:
+    index = SoundAlikes([*"abcdefghijklmnopqrstuvwxyz", "kiss"])
+    assert [(a.text, a.spelled) for a in index.near("kys", 2)] == [("k y s", True), ("kiss", False)]
+    assert "n u m b s" not in [a.text for a in index.near("numbs")]
+
+
 def test_pairs_that_only_sound_so_are_found() -> None:
     found = {a.text: a for a in SoundAlikes(["whole", "hell", "low", "black", "head"]).near("blockhead")}
     assert not found["black head"].spelled
