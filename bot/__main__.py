@@ -13,7 +13,7 @@ COMMANDS = {
     "run": "the Discord bot and the HTTP side",
     "replay": "run recorded audio through the same pipeline",
     "check": "the doctor: settings, model, lexicon, libraries, database; what to do about each",
-    "lexicon": "check or convert lexicon files",
+    "lexicon": "check or convert lexicon files; what of them the speech model can hear",
 }
 """Command → what it does; each is a module in `bot.commands` with `add_arguments(parser)` and `run(args) -> exit code`."""
 

@@ -7,6 +7,7 @@ alerts and rows are written out, then the connections close. One TaskGroup holds
 """
 
 import asyncio
+import io
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -29,6 +30,7 @@ from bot.metrics.metrics import Metrics
 from bot.metrics.readings import Parts
 from bot.probes import probes
 from bot.recorder import Recorder
+from bot.sources.files import decode
 from bot.sources.gateway import DiscordVoiceGateway
 from bot.storage.alerts import SqlAlertStore
 from bot.storage.database import Database
@@ -39,16 +41,22 @@ from bot.voice.opus import load_for_discord
 from cogs.alerts import Alerts
 from cogs.lexicon import Lexicon
 from cogs.voice import Voice
-from config.settings import Settings
+from config.settings import LEXICON_PRESETS, Settings
+from moderation.audio_trial import AudioTrial
 from moderation.broadcast import Broadcast
 from moderation.detectors.lexicon import LexiconDetector
 from moderation.errors import LexiconInvalid
+from moderation.hearing import Hearing
+from moderation.lexicon_files import load
+from moderation.lexicon_service import LexiconService
 from moderation.models import Session
 from moderation.pipeline import Pipeline
-from moderation.services import LexiconService, Services
+from moderation.services import Services
 from moderation.sessions import SessionManager
 from moderation.settings import GuildSettings
 from moderation.shedding import Shed, Shedding
+from moderation.term_exchange import TermExchange
+from moderation.terms import Term
 
 log = logging.getLogger(__name__)
 
@@ -132,7 +140,7 @@ async def open_application(settings: Settings, *, connector: aiohttp.BaseConnect
         )
         calls = Calls(sessions.running)
         metrics.watch(Parts(calls, core.transcriber, dispatcher, recorder, events, shedding), database)
-        services = Services(sessions, guilds, alerts, delivery, LexiconService(guilds, core.lexicon, core.detectors))
+        services = Services(sessions, guilds, alerts, delivery, *_lexicon_services(core, guilds))
         checks = probes(client=client, core=core, database=database)
         api = create_app(
             checks,
@@ -160,8 +168,19 @@ def _overload(before: Shed, now: Shed) -> None:
         log.info("less is left out again", extra={"left_out": now.name.lower()})
 
 
+def _lexicon_services(core: Core, guilds: SqlGuildStore) -> tuple[LexiconService, TermExchange, AudioTrial]:
+    def shared() -> Sequence[Term]:
+        return load(core.lexicon.path) if core.lexicon.path is not None else ()
+
+    return (
+        LexiconService(guilds, core.lexicon, core.detectors, Hearing(core.vocabulary), shared),
+        TermExchange(guilds, core.lexicon, LEXICON_PRESETS),
+        AudioTrial(core.transcriber, core.detectors, guilds, lambda data, name: decode(io.BytesIO(data), name)),
+    )
+
+
 def _cogs(services: Services) -> Sequence[commands.Cog]:
-    return Voice(services), Alerts(services), Lexicon(services.lexicon)
+    return Voice(services), Alerts(services), Lexicon(services)
 
 
 def _background(

@@ -10,6 +10,7 @@ from typing import TypeVar, cast
 
 from bot.speech.model import find_model
 from bot.speech.vosk import VoskTranscriber
+from bot.speech.words import ModelVocabulary
 from config.settings import Settings
 from moderation.detectors.lexicon import LexiconDetector, TermsOf
 from moderation.errors import LexiconInvalid
@@ -24,6 +25,7 @@ class Core:
 
     transcriber: VoskTranscriber
     lexicon: LexiconDetector
+    vocabulary: ModelVocabulary
     gate: Callable[[], VoiceGate] | None = None
     """Makes speakers' voice gates; None decodes everything."""
 
@@ -50,13 +52,13 @@ async def open_core(settings: Settings, *, lexicon: Path | None = None, terms_of
     except LexiconInvalid as error:
         raise LexiconInvalid(error.problems, where=str(path)) from None
 
-    def load() -> VoskTranscriber:
+    def load() -> tuple[VoskTranscriber, Path]:
         path = find_model(path=settings.vosk_model_path, name=settings.vosk_model_name, language=settings.vosk_language)
-        return VoskTranscriber.load(path, threads=settings.earshot_workers)
+        return VoskTranscriber.load(path, threads=settings.earshot_workers), path
 
-    transcriber = await _in_daemon_thread(load)
+    transcriber, model = await _in_daemon_thread(load)
     try:
-        yield Core(transcriber, detector, VoiceGate if settings.earshot_vad else None)
+        yield Core(transcriber, detector, ModelVocabulary(transcriber, model), VoiceGate if settings.earshot_vad else None)
     finally:
         await transcriber.aclose()
 

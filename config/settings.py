@@ -26,6 +26,7 @@ from config.reference import SettingRow
 __all__ = ["FlaggingProvider", "InvalidSettings", "LogFormat", "LogLevel", "ScoreType", "SettingRow", "Settings", "WorkloadSize"]
 
 SAMPLE_LEXICON = Path(__file__).parent / "lexicon" / "sample.json"
+LEXICON_PRESETS = Path(__file__).parent / "lexicon" / "presets"
 """Placeholders and mild insults only: for trying the bot."""
 
 

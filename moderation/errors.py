@@ -16,6 +16,7 @@
     ├── DeliveryFailed           delivery-failed       (retryable?)
     ├── ConsentRequired          consent-required      (the channel could not be told)
     ├── NotAllowed               not-allowed
+    ├── InvalidInput             invalid-input
     └── NotFound                 not-found
 
 Codes are stable. Messages are for people: what was wrong, where, and what to do; they never quote speech, names or tokens.
@@ -149,6 +150,12 @@ class NotAllowed(ModerationError):
     """The caller, or the bot, lacks a permission; the message names it."""
 
     code = "not-allowed"
+
+
+class InvalidInput(ModerationError):
+    """What was asked cannot be done as it was asked; the message says what would do."""
+
+    code = "invalid-input"
 
 
 class NotFound(ModerationError):

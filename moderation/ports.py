@@ -205,3 +205,11 @@ class GuildStore(Protocol):
     async def remove_term(self, guild_id: int, term: str) -> bool:
         """Whether it was there."""
         ...
+
+
+class TermStore(GuildStore, Protocol):
+    """The same, for whoever changes many terms at once."""
+
+    async def change_terms(self, guild_id: int, put: Sequence[Term], remove: Sequence[str]) -> None:
+        """Remove terms, then add or replace others: all of it or nothing."""
+        ...
