@@ -93,10 +93,9 @@ class SessionManager:
         try:
             session = Session(uuid4().hex, guild_id, channel_id, self._now(), channel_name)
             pipeline = await self._pipeline(session)
-            with bound(SESSION_ID, session.id):  # for the log lines of everything that starts here
+            with bound(SESSION_ID, session.id), bound(REQUEST_ID, ""):  # tasks that start here outlive the request
                 source = await self._gateway.join(session)
-                with bound(REQUEST_ID, ""):
-                    task = self._group.create_task(self._run(guild_id, session, source, pipeline), name=f"session {session.id}")
+                task = self._group.create_task(self._run(guild_id, session, source, pipeline), name=f"session {session.id}")
             self._running[guild_id] = Running(session, source, pipeline, task)
         finally:
             self._joining.discard(guild_id)
