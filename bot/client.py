@@ -7,6 +7,7 @@ import aiohttp
 import discord
 from discord.ext import commands
 
+from bot.delivery import LONGEST_RATE_LIMIT
 from cogs.errors import on_app_command_error
 
 log = logging.getLogger(__name__)
@@ -37,6 +38,7 @@ class EarshotClient(commands.Bot):
         for cog in self._make_cogs(self):
             await self.add_cog(cog)
         commands_ = await self.tree.sync()
+        self.http.max_ratelimit_timeout = LONGEST_RATE_LIMIT  # from here on; registering commands may wait for longer
         log.info("slash commands registered", extra={"count": len(commands_)})
 
     async def on_ready(self) -> None:

@@ -25,11 +25,15 @@ STATES = {
     AlertState.REVISED: "Revised: the final transcript says less than the early alert did",
     AlertState.WITHDRAWN: "Withdrawn: the final transcript does not bear the early alert out",
 }
+CLIP_LOST = "No clip: this card could not be posted at once, and the audio, held in memory only, is gone meanwhile."
 DETECTIONS = {Detection.RAN: "ran", Detection.PENDING: "still at work", Detection.FAILED: "did not answer"}
 
 
-def alert_card(alert: Alert) -> discord.Embed:
-    """The card of an alert: who, where, when, what was heard, how sure, what was said around it, which detectors ran."""
+def alert_card(alert: Alert, *, clip_lost: bool = False) -> discord.Embed:
+    """The card of an alert: who, where, when, what was heard, how sure, what was said around it, which detectors ran.
+
+    `clip_lost`: there should be a clip, and it is gone.
+    """
     embed = discord.Embed(title=_title(alert), description=_heard(alert), colour=_colour(alert))
     session = alert.session
     started = session.started_at + timedelta(seconds=alert.evidence_span[0])
@@ -45,8 +49,15 @@ def alert_card(alert: Alert) -> discord.Embed:
     if alert.context:
         embed.add_field(name="Around it", value=_context(alert), inline=False)
     embed.add_field(name="Detectors", value=_detectors(alert.verdict) or "none", inline=False)
-    embed.set_footer(text=f"{STATES[alert.state]} · alert {alert.reference}")
+    if clip_lost:
+        embed.add_field(name="Evidence", value=CLIP_LOST, inline=False)
+    embed.set_footer(text=f"{STATES[alert.state]} · {alert_mark(alert)}")
     return embed
+
+
+def alert_mark(alert: Alert) -> str:
+    """How a card's footer ends: it tells which alert the card is of."""
+    return f"alert {alert.reference}"
 
 
 def masked(segment: TranscriptSegment, flags: Iterable[Flag]) -> str:
