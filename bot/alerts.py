@@ -11,13 +11,13 @@ an alert up. Discord remembers nonces for minutes only, so every attempt after t
 import asyncio
 import logging
 import time
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-from bot.pending import Pending, WaitingRoom
+from bot.clips import Clips
+from bot.pending import DispatchStats, Pending, WaitingRoom
 from bot.records import AlertRecord, AlertSettled, AlertWaiting, Outcome, alert_without_user
 from moderation.errors import DeliveryFailed, ModerationError, StorageError
 from moderation.events import AlertRaised, AlertRevised, Event, SessionEnded
@@ -39,8 +39,6 @@ MAX_AGE = timedelta(hours=24)
 """An alert is undeliverable after so many attempts, or when it is so old: a day of the longest pauses is about 290 attempts."""
 ROW_SECONDS = 0.05
 """How long the first attempt waits for the alert's row: usually 2 ms; a database that is away does not hold it up."""
-LEAD_IN_SECONDS = 5.0
-"""Audio before the flagged segment that the evidence clip includes: what led up to it."""
 
 
 class AlertLog(Protocol):
@@ -49,26 +47,6 @@ class AlertLog(Protocol):
     def submit(self, record: AlertRecord) -> "asyncio.Future[bool]":
         """Write it, without waiting; the future is done once it is safe, or cannot be."""
         ...
-
-
-@dataclass(slots=True)
-class DispatchStats:
-    """What became of the alerts."""
-
-    posted: int = 0
-    edited: int = 0
-    found: int = 0
-    """Cards that stood in the channel already although no answer to their posting had come."""
-    retried: int = 0
-    """Attempts in vain after which another one follows."""
-    undeliverable: int = 0
-    """Alerts given up: refused for good, too old, tried too often, or too many at once."""
-    dropped: int = 0
-    """Those of them that were too many at once."""
-    nowhere: int = 0
-    """Alerts of guilds that set no alert channel."""
-    last_delay: float = 0.0
-    """Seconds from raising the last alert to Discord's answer."""
 
 
 class AlertDispatcher:
@@ -86,7 +64,7 @@ class AlertDispatcher:
     ) -> None:
         """`settings`: a guild's, even while the database is away; `clock`: monotonic seconds; `now`: wall time, for rows."""
         self._delivery = delivery
-        self._evidence = evidence
+        self._clips = Clips(evidence)
         self._settings = settings
         self._records = records
         self._clock = clock
@@ -94,7 +72,6 @@ class AlertDispatcher:
         self._room = WaitingRoom()
         self._under_way: dict[int, Pending] = {}
         self._messages: OrderedDict[str, int] = OrderedDict()
-        self._ended: deque[str] = deque()
         self._news = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -114,7 +91,7 @@ class AlertDispatcher:
     async def emit(self, event: Event) -> None:
         """Queue an alert; never waits. An ended session's audio is dropped once its alerts' clips are cut."""
         if isinstance(event, SessionEnded):
-            self._ended.append(event.session.id)
+            self._clips.ended(event.session.id)
             self._news.set()
         elif isinstance(event, AlertRaised | AlertRevised):
             self._accept(event.alert)
@@ -142,7 +119,7 @@ class AlertDispatcher:
             while True:
                 self._news.clear()
                 self._begin(group)
-                self._drop_ended()
+                self._clips.drop_ended(self._room)
                 if not self._room:
                     self._idle.set()
                 if self._closed and not self._under_way:
@@ -197,15 +174,6 @@ class AlertDispatcher:
         except TimeoutError:
             return
 
-    def _drop_ended(self) -> None:
-        """Audio of ended sessions, once the clips of their alerts are cut."""
-        for _ in range(len(self._ended)):
-            session_id = self._ended.popleft()
-            if any(i.alert.session.id == session_id and i.cut_for is not i.alert and not i.late for i in self._room):
-                self._ended.append(session_id)
-            else:
-                self._evidence.drop_session(session_id)
-
     async def _attempt(self, item: Pending) -> None:
         alert = item.alert
         try:
@@ -222,7 +190,7 @@ class AlertDispatcher:
 
     async def _bring(self, item: Pending, alert: Alert) -> int | None:
         settings = await self._settings(item.guild_id)
-        self._cut(item, alert, settings)
+        self._clips.cut(item, alert, settings, self._room)
         if item.safe is not None and item.fresh:
             await asyncio.wait({item.safe}, timeout=ROW_SECONDS)
         if item.message_id is None and item.look:
@@ -272,17 +240,6 @@ class AlertDispatcher:
     def _write(self, item: Pending, pause: float = 0.0) -> None:
         after = self._now() + timedelta(seconds=pause) if pause else None
         item.safe = self._records.submit(AlertWaiting(item.alert, item.since, item.message_id, item.attempts, after))
-
-    def _cut(self, item: Pending, alert: Alert, settings: GuildSettings) -> None:
-        """Once per revision: the ring goes on, so a later clip would begin too late."""
-        if item.cut_for is alert:
-            return
-        item.cut_for = alert
-        start, end = alert.evidence_span
-        if settings.keep_evidence:
-            clip = self._evidence.clip(alert.session.id, alert.speaker.id, start - LEAD_IN_SECONDS, end)
-            item.clip = clip or item.clip
-            self._room.bound_clips()
 
     def _remember(self, alert_id: str, message_id: int | None) -> None:
         if message_id is None:

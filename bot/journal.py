@@ -13,6 +13,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from moderation.errors import StorageError
+
 MAX_BYTES = 64_000_000
 """Size of the file at most: weeks of speech for one channel. A full journal refuses, it never forgets."""
 
@@ -34,6 +36,7 @@ class Journal:
     """The file. Every method may raise `OSError`: the disk is full, the folder is gone."""
 
     def __init__(self, path: Path, *, max_bytes: int = MAX_BYTES) -> None:
+        """Counts what an earlier process left. Raises `StorageError` when it cannot be read."""
         self._path = path
         self._max_bytes = max_bytes
         self._done = 0
@@ -41,7 +44,11 @@ class Journal:
         """Entries not replayed yet."""
         self.damaged = 0
         """Lines found at the start that cannot be read: cut off by a crash, or changed by somebody. They are skipped."""
-        self._count()
+        try:
+            self._count()
+        except OSError as error:
+            advice = "Give this user the right to read it, or move it away"
+            raise StorageError(f"The journal {path} cannot be read ({error.strerror}). {advice}.") from error
 
     def append(self, entries: Sequence[bytes]) -> None:
         """Write all or none of them, and wait until the disk has them."""

@@ -14,8 +14,6 @@ from moderation.models import Alert
 
 MAX_PENDING = 1024
 """Alerts on their way. When full, the oldest goes (and is counted as undeliverable): the newest matter to people."""
-MAX_CLIP_BYTES = 64_000_000
-"""Clips held for alerts that wait; when there are more, the oldest alert's goes first, and its card says so."""
 
 
 @dataclass(slots=True, eq=False)
@@ -93,11 +91,22 @@ class WaitingRoom:
         """When the next of those that were tried in vain is due."""
         return min((i.due for i in self if i.guild_id not in busy), default=None)
 
-    def bound_clips(self) -> None:
-        """Drop the oldest alerts' clips while there are too many bytes."""
-        excess = sum(len(i.clip) for i in self if i.clip) - MAX_CLIP_BYTES
-        for item in self:
-            if excess <= 0:
-                return
-            excess -= len(item.clip or b"")
-            item.clip = None
+
+@dataclass(slots=True)
+class DispatchStats:
+    """What became of the alerts."""
+
+    posted: int = 0
+    edited: int = 0
+    found: int = 0
+    """Cards that stood in the channel already although no answer to their posting had come."""
+    retried: int = 0
+    """Attempts in vain after which another one follows."""
+    undeliverable: int = 0
+    """Alerts given up: refused for good, too old, tried too often, or too many at once."""
+    dropped: int = 0
+    """Those of them that were too many at once."""
+    nowhere: int = 0
+    """Alerts of guilds that set no alert channel."""
+    last_delay: float = 0.0
+    """Seconds from raising the last alert to Discord's answer."""

@@ -109,6 +109,8 @@ class Recorder:
 
     async def recover(self) -> None:
         """Replay what an earlier process left in the journal, as far as the database takes it now."""
+        if self._journal.damaged:
+            log.warning("lines of the journal were cut off or changed, they are skipped", extra={"lines": self._journal.damaged})
         while self.away and await self._replay():
             pass
 
@@ -177,8 +179,10 @@ class Recorder:
             self._queue.clear()
             self._held.extend(q.entry for q in queued)
             safe = True
+            encoded = [(entry, self._encoded(entry)) for entry in self._held]
+            self._held = deque(entry for entry, line in encoded if line is not None)
             if self._held:
-                lines = [line for line in map(self._encoded, self._held) if line is not None]
+                lines = [line for _, line in encoded if line is not None]
                 try:
                     await asyncio.to_thread(self._journal.append, lines)
                     self.journalled += len(lines)

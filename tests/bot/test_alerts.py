@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 import bot.alerts
-import bot.pending
-from bot.alerts import AlertDispatcher, DispatchStats
-from bot.pending import MAX_PENDING, Pending, WaitingRoom
+import bot.clips
+from bot.alerts import AlertDispatcher
+from bot.pending import MAX_PENDING, DispatchStats, Pending, WaitingRoom
 from bot.records import AlertRecord, AlertSettled, AlertWaiting, Outcome
 from moderation.errors import DeliveryFailed
 from moderation.events import AlertRaised, AlertRevised, SessionEnded
@@ -338,11 +338,11 @@ async def test_when_too_many_wait_the_oldest_go_and_are_counted() -> None:
 
 
 async def test_clips_that_wait_are_bounded_and_the_oldest_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bot.pending, "MAX_CLIP_BYTES", 25)
+    monkeypatch.setattr(bot.clips, "MAX_BYTES", 25)
     room = WaitingRoom()
     for n in range(3):
         room.add(Pending(alert(n), datetime.now(UTC), clip=b"ten bytes!"))
-    room.bound_clips()
+    bot.clips.bound(room)
     assert [i.clip for i in room] == [None, b"ten bytes!", b"ten bytes!"]
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from bot.journal import Journal, JournalFull
+from moderation.errors import StorageError
 
 pytestmark = pytest.mark.integration
 
@@ -96,3 +97,10 @@ def test_forgetting_the_only_user_deletes_the_file(path: Path) -> None:
     assert journal.rewrite(lambda _: None) == 1
     assert not path.exists()
     assert journal.waiting == 0
+
+
+def test_a_journal_that_cannot_be_read_says_what_to_do(path: Path) -> None:
+    path.mkdir(parents=True)
+    (path / "something").touch()
+    with pytest.raises(StorageError, match=r"move it away"):
+        Journal(path)
