@@ -24,20 +24,25 @@ from bot.client import EarshotClient
 from bot.core import Core, open_core
 from bot.delivery import DiscordAlertDelivery
 from bot.evidence import EvidenceRing
+from bot.journal import Journal
 from bot.metrics.calls import Calls
 from bot.metrics.delivery import MeteredDelivery
 from bot.metrics.metrics import Metrics
 from bot.metrics.readings import Parts
+from bot.pending import MAX_PENDING
 from bot.probes import probes
 from bot.recorder import Recorder
+from bot.remembered import RememberedSettings
 from bot.sources.files import decode
 from bot.sources.gateway import DiscordVoiceGateway
 from bot.storage.alerts import SqlAlertStore
 from bot.storage.database import Database
 from bot.storage.guilds import SqlGuildStore
 from bot.storage.migrate import upgrade
+from bot.storage.outbox import SqlOutbox
 from bot.storage.sessions import SqlSessionStore
 from bot.voice.opus import load_for_discord
+from bot.writing import RecordWriter
 from cogs.alerts import Alerts
 from cogs.lexicon import Lexicon
 from cogs.voice import Voice
@@ -114,6 +119,10 @@ async def open_application(settings: Settings, *, connector: aiohttp.BaseConnect
         stack.push_async_callback(database.aclose)
         await upgrade(database)
         guilds, alerts, rows = SqlGuildStore(database), SqlAlertStore(database), SqlSessionStore(database)
+        outbox, remembered = SqlOutbox(database), RememberedSettings(guilds)
+        journal = await asyncio.to_thread(Journal, settings.earshot_data_dir / "journal.jsonl")
+        recorder = Recorder(RecordWriter(rows, alerts, outbox), journal)
+        await recorder.recover()
         await rows.close_stale(datetime.now(UTC))
         core = await stack.enter_async_context(open_core(settings, terms_of=guilds.terms))
         evidence = EvidenceRing(seconds=settings.earshot_evidence_seconds)
@@ -122,26 +131,28 @@ async def open_application(settings: Settings, *, connector: aiohttp.BaseConnect
         client = EarshotClient(lambda _: _cogs(services), connector)
         delivery = DiscordAlertDelivery(client)
         metrics = Metrics(lambda: core.lexicon.lexicon.categories)
-        dispatcher = AlertDispatcher(MeteredDelivery(delivery, metrics.meters.delivered), evidence, guilds, alerts)
-        recorder = Recorder(rows)
+        dispatcher = AlertDispatcher(MeteredDelivery(delivery, metrics.meters.delivered), evidence, remembered.settings, recorder)
+        dispatcher.resume(await outbox.pending(MAX_PENDING))
+        client.add_listener(dispatcher.hurry, "on_ready")
+        client.add_listener(dispatcher.hurry, "on_resumed")
         events.subscribe(dispatcher)
         events.subscribe(recorder)
 
         group = await stack.enter_async_context(asyncio.TaskGroup())
+        stack.push_async_callback(client.close)
         _background(group, stack, "recorder", recorder.run, recorder.close)
         _background(group, stack, "alerts", dispatcher.run, dispatcher.close)
         _background(group, stack, "lexicon", lambda: _poll(core.lexicon), None)
         _background(group, stack, "event loop lag", metrics.meters.watch_loop, None)
-        stack.push_async_callback(client.close)
         shedding = Shedding(_overload)
         gateway = DiscordVoiceGateway(client, keep=evidence.keep)
         sessions = await stack.enter_async_context(
-            SessionManager(gateway, _pipelines(core, events, guilds, shedding), events),
+            SessionManager(gateway, _pipelines(core, events, remembered, shedding), events),
         )
         calls = Calls(sessions.running)
         metrics.watch(Parts(calls, core.transcriber, dispatcher, recorder, events, shedding), database)
         services = Services(sessions, guilds, alerts, delivery, *_lexicon_services(core, guilds))
-        checks = probes(client=client, core=core, database=database)
+        checks = probes(client=client, core=core, database=database, recorder=recorder, dispatcher=dispatcher)
         api = create_app(
             checks,
             token=_reveal(settings.api_token) or None,
@@ -153,7 +164,7 @@ async def open_application(settings: Settings, *, connector: aiohttp.BaseConnect
         yield Application(client, services, events, dispatcher, recorder, core, evidence, port)
 
 
-def _pipelines(core: Core, events: Broadcast, guilds: SqlGuildStore, shedding: Shedding) -> Callable[[Session], Awaitable[Pipeline]]:
+def _pipelines(core: Core, events: Broadcast, guilds: RememberedSettings, shedding: Shedding) -> Callable[[Session], Awaitable[Pipeline]]:
     async def make(session: Session) -> Pipeline:
         settings: GuildSettings = await guilds.settings(session.guild_id)
         return Pipeline(session, core.transcriber, core.detectors, events, lambda: settings, gate=core.gate, shedding=shedding)

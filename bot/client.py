@@ -8,6 +8,7 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
+from bot.delivery import LONGEST_RATE_LIMIT
 from cogs.errors import on_app_command_error
 from moderation.context import REQUEST_ID
 
@@ -49,6 +50,7 @@ class EarshotClient(commands.Bot):
         for cog in self._make_cogs(self):
             await self.add_cog(cog)
         commands_ = await self.tree.sync()
+        self.http.max_ratelimit_timeout = LONGEST_RATE_LIMIT  # from here on; registering commands may wait for longer
         log.info("slash commands registered", extra={"count": len(commands_)})
 
     async def on_ready(self) -> None:

@@ -15,8 +15,9 @@ NEEDED = {
     "send_messages": "Send Messages",
     "embed_links": "Embed Links",
     "attach_files": "Attach Files",
+    "read_message_history": "Read Message History",
 }
-"""Permissions that a card with an evidence clip needs."""
+"""Permissions that a card with an evidence clip needs; the last one keeps alerts from being posted twice after a restart."""
 
 
 @app_commands.guild_only()

@@ -33,11 +33,15 @@ OVERLOAD = {
     "the other channels it listens to. It listens again by itself; until then, be there yourself. The operator can give the bot more CPU.",
 }
 """What moderators need to know while something is left out."""
+CLIP_LOST = "No clip: this card could not be posted at once, and the audio, held in memory only, is gone meanwhile."
 DETECTIONS = {Detection.RAN: "ran", Detection.PENDING: "still at work", Detection.FAILED: "did not answer"}
 
 
-def alert_card(alert: Alert) -> discord.Embed:
-    """The card of an alert: who, where, when, what was heard, how sure, what was said around it, which detectors ran."""
+def alert_card(alert: Alert, *, clip_lost: bool = False) -> discord.Embed:
+    """The card of an alert: who, where, when, what was heard, how sure, what was said around it, which detectors ran.
+
+    `clip_lost`: there should be a clip, and it is gone.
+    """
     embed = discord.Embed(title=_title(alert), description=_heard(alert), colour=_colour(alert))
     session = alert.session
     started = session.started_at + timedelta(seconds=alert.evidence_span[0])
@@ -53,8 +57,15 @@ def alert_card(alert: Alert) -> discord.Embed:
     if alert.context:
         embed.add_field(name="Around it", value=_context(alert), inline=False)
     embed.add_field(name="Detectors", value=_detectors(alert.verdict) or "none", inline=False)
-    embed.set_footer(text=f"{STATES[alert.state]} · alert {alert.reference}")
+    if clip_lost:
+        embed.add_field(name="Evidence", value=CLIP_LOST, inline=False)
+    embed.set_footer(text=f"{STATES[alert.state]} · {alert_mark(alert)}")
     return embed
+
+
+def alert_mark(alert: Alert) -> str:
+    """How a card's footer ends: it tells which alert the card is of."""
+    return f"alert {alert.reference}"
 
 
 def masked(segment: TranscriptSegment, flags: Iterable[Flag]) -> str:

@@ -131,13 +131,14 @@ class StorageError(ModerationError):
 
 
 class DeliveryFailed(ModerationError):
-    """An alert did not reach the moderators. `retryable`: the same call may succeed later."""
+    """An alert did not reach the moderators. `retryable`: the same call may succeed later, after `retry_after` seconds at the earliest."""
 
     code = "delivery-failed"
 
-    def __init__(self, message: str, *, retryable: bool = False) -> None:
+    def __init__(self, message: str, *, retryable: bool = False, retry_after: float = 0.0) -> None:
         super().__init__(message)
         self.retryable = retryable
+        self.retry_after = retry_after
 
 
 class ConsentRequired(ModerationError):

@@ -122,8 +122,15 @@ class Sink(Protocol):
 class AlertDelivery(Protocol):
     """Brings alerts to the moderators."""
 
-    async def post(self, alert: Alert, settings: GuildSettings, clip: bytes | None) -> int | None:
-        """Post a new card; its message id, None when the guild has no alert channel. A retry is not a second alert."""
+    async def post(self, alert: Alert, settings: GuildSettings, clip: bytes | None, *, late: bool = False) -> int | None:
+        """Post a new card; its message id, None when the guild has no alert channel. A retry soon after is not a second alert.
+
+        `late`: not the first attempt; where the clip is gone meanwhile, the card says so.
+        """
+        ...
+
+    async def find(self, alert: Alert, settings: GuildSettings) -> int | None:
+        """Look for the card of an alert whose posting was never answered; its message id, None when there is none."""
         ...
 
     async def edit(self, alert: Alert, settings: GuildSettings, message_id: int, clip: bytes | None) -> None:

@@ -19,7 +19,7 @@ ALLOWED = {
     "aiohttp.web": ("bot/api/",),
     "discord": ("bot/voice/", "bot/sources/", "bot/app.py", "bot/client.py", "bot/delivery.py", "bot/commands/", "cogs/"),
     "prometheus_client": ("bot/metrics/",),
-    "pydantic": ("config/", "bot/app.py"),
+    "pydantic": ("config/", "bot/app.py", "bot/records.py"),
     "rich": ("bot/commands/",),
 }
 """Library → where it may be imported (a file, or everything below a folder)."""

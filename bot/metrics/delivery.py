@@ -15,12 +15,16 @@ class MeteredDelivery:
         self._inner = inner
         self._delivered = delivered
 
-    async def post(self, alert: Alert, settings: GuildSettings, clip: bytes | None) -> int | None:
-        """Post, and measure."""
-        message_id = await self._inner.post(alert, settings, clip)
-        if message_id is not None:
+    async def post(self, alert: Alert, settings: GuildSettings, clip: bytes | None, *, late: bool = False) -> int | None:
+        """Post, and measure the first attempt's delay: what an outage costs is the waiting room's figure."""
+        message_id = await self._inner.post(alert, settings, clip, late=late)
+        if message_id is not None and not late:
             self._delivered(alert)
         return message_id
+
+    async def find(self, alert: Alert, settings: GuildSettings) -> int | None:
+        """Look for a card."""
+        return await self._inner.find(alert, settings)
 
     async def edit(self, alert: Alert, settings: GuildSettings, message_id: int, clip: bytes | None) -> None:
         """Edit; not measured: edits follow the conversation, not a deadline."""

@@ -63,10 +63,10 @@ class Readings(Collector):
     def _reactions(self) -> Iterator[Metric]:
         dispatcher, recorder = self._parts.dispatcher, self._parts.recorder
         stats = dispatcher.stats
-        became = {name: getattr(stats, name) for name in ("posted", "edited", "failed", "dropped", "nowhere")}
+        became = {name: getattr(stats, name) for name in ("posted", "edited", "found", "retried", "undeliverable", "dropped", "nowhere")}
         yield counters("earshot_alert_deliveries", "What became of alerts; nowhere: the server set no alert channel.", "outcome", became)
         yield gauge("earshot_alerts_waiting", "Alerts that wait to be posted or edited.", dispatcher.waiting)
-        rows = {"written": recorder.written, "failed": recorder.failed, "dropped": recorder.dropped}
+        rows = {name: getattr(recorder, name) for name in ("written", "failed", "dropped", "journalled", "replayed")}
         yield counters("earshot_recorder_events", "Events for the database.", "outcome", rows)
         yield gauge("earshot_recorder_waiting", "Events that wait for the database.", recorder.waiting)
         yield counter("earshot_reaction_failures", "Events that a subscriber failed on.", self._parts.events.failures)

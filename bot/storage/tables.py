@@ -3,7 +3,7 @@
 sessions ─┬─ segments ─── flags
           ├─ coverage
           └─ alerts ─── alert_segments (ids of segments: what was said is stored once, so that it can be forgotten)
-guild_settings     lexicon_terms
+guild_settings     lexicon_terms     outbox (alerts on their way: the one other place that holds what was said, until the card is posted)
 """
 
 from datetime import UTC, datetime
@@ -193,4 +193,20 @@ lexicon_terms = Table(
     Column("type", Text, nullable=False),
     Column("category", Text, nullable=False),
     Column("severity", Integer, nullable=False),
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("alert_id", Text, primary_key=True),
+    _guild(),
+    Column("speaker_id", BigInteger, nullable=False),
+    Column("state", Text, nullable=False),  # pending, undeliverable
+    Column("attempts", Integer, nullable=False),
+    Column("since", UtcDateTime, nullable=False),  # when the alert was raised
+    Column("next_attempt_at", UtcDateTime),
+    Column("message_id", BigInteger),
+    Column("payload", Text, nullable=False),  # the alert as JSON; empty once it is undeliverable
+    Index(None, "state", "since"),
+    Index(None, "speaker_id"),
 )

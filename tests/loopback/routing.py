@@ -105,7 +105,8 @@ async def read_call(request: web.Request, path: str) -> Call:
                 index = re.fullmatch(r"files\[(\d+)\]", name)
                 if index is None or len(call.files) == MAX_FILES:
                     raise _bad_field(name, "BASE_TYPE_MAX_LENGTH", f"Must be {MAX_FILES} or fewer in length.")
-                call.files[int(index[1])] = Upload(value.filename, value.file.read(), value.content_type)
+                with value.file as file:  # aiohttp closes it with the answer, which a caller that is gone never gets
+                    call.files[int(index[1])] = Upload(value.filename, file.read(), value.content_type)
         call.body = _json(str(form.get("payload_json", "{}")))
     elif request.can_read_body:
         data = await request.read()

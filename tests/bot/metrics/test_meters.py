@@ -95,8 +95,11 @@ class FakeDelivery:
     def __init__(self, message_id: int | None) -> None:
         self.message_id, self.edits = message_id, 0
 
-    async def post(self, alert: Alert, settings: GuildSettings, clip: bytes | None) -> int | None:
+    async def post(self, alert: Alert, settings: GuildSettings, clip: bytes | None, *, late: bool = False) -> int | None:
         return self.message_id
+
+    async def find(self, alert: Alert, settings: GuildSettings) -> int | None:
+        return None
 
     async def edit(self, alert: Alert, settings: GuildSettings, message_id: int, clip: bytes | None) -> None:
         self.edits += 1

@@ -1,0 +1,94 @@
+"""Rows of alerts that the moderators do not have yet, so that another process can bring them.
+
+A row goes when its card is up to date. One that cannot be delivered keeps its row without what was said, so that it is counted.
+One process works on a database at a time.
+"""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import delete, func, select, update
+
+from bot.records import AlertWaiting, alert_without_user, decode_alert, encode_alert
+from bot.storage.database import Database
+from bot.storage.rows import Values
+from bot.storage.tables import outbox
+from moderation.errors import StorageError
+
+PENDING, UNDELIVERABLE = "pending", "undeliverable"
+
+KEEP_UNDELIVERABLE = timedelta(days=30)
+"""How long it stays known that an alert could not be delivered."""
+
+
+class SqlOutbox:
+    """The table. Every method raises `StorageError` when the database does not do it."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def put(self, waiting: AlertWaiting) -> None:
+        """Insert, or bring up to date."""
+        alert = waiting.alert
+        values: Values = {
+            "alert_id": alert.id,
+            "guild_id": alert.session.guild_id,
+            "speaker_id": alert.speaker.id,
+            "state": PENDING,
+            "attempts": waiting.attempts,
+            "since": waiting.since,
+            "next_attempt_at": waiting.next_attempt_at,
+            "message_id": waiting.message_id,
+            "payload": encode_alert(alert),
+        }
+        async with self._database.write() as connection:
+            await connection.execute(self._database.upsert(outbox, values))
+
+    async def remove(self, alert_id: str) -> None:
+        """It is delivered."""
+        async with self._database.write() as connection:
+            await connection.execute(delete(outbox).where(outbox.c.alert_id == alert_id))
+
+    async def give_up(self, alert_id: str, now: datetime) -> None:
+        """It cannot be delivered: what was said goes from the row. Rows that were given up long ago go, too."""
+        old = delete(outbox).where(outbox.c.state == UNDELIVERABLE, outbox.c.since < now - KEEP_UNDELIVERABLE)
+        async with self._database.write() as connection:
+            given_up = update(outbox).where(outbox.c.alert_id == alert_id).values(state=UNDELIVERABLE, payload="", next_attempt_at=None)
+            await connection.execute(given_up)
+            await connection.execute(old)
+
+    async def pending(self, limit: int) -> list[AlertWaiting]:
+        """What waits, newest first, at most `limit`; a row that this version cannot read is given up."""
+        newest = select(outbox).where(outbox.c.state == PENDING).order_by(outbox.c.since.desc(), outbox.c.alert_id).limit(limit)
+        async with self._database.read() as connection:
+            rows = (await connection.execute(newest)).all()
+        found, unreadable = [], []
+        for row in rows:
+            try:
+                alert = decode_alert(row.payload)
+            except StorageError:
+                unreadable.append(row)
+            else:
+                found.append(AlertWaiting(alert, row.since, row.message_id, row.attempts, row.next_attempt_at))
+        for row in unreadable:
+            await self.give_up(row.alert_id, row.since)
+        return found
+
+    async def counts(self) -> dict[str, int]:
+        """State → how many rows."""
+        query = select(outbox.c.state, func.count().label("rows")).group_by(outbox.c.state)
+        async with self._database.read() as connection:
+            return {row.state: row.rows for row in await connection.execute(query)}
+
+    async def forget(self, user_id: int) -> int:
+        """Delete the alerts about that user, and their turns from others' alerts; how many rows."""
+        count = 0
+        async with self._database.write() as connection:
+            for row in (await connection.execute(select(outbox.c.alert_id, outbox.c.payload).where(outbox.c.payload != ""))).all():
+                alert = decode_alert(row.payload)
+                kept = alert_without_user(alert, user_id)
+                mine = outbox.c.alert_id == row.alert_id
+                if kept is not None and kept != alert:
+                    await connection.execute(update(outbox).where(mine).values(payload=encode_alert(kept)))
+                    count += 1
+            own = await connection.execute(delete(outbox).where(outbox.c.speaker_id == user_id))
+        return count + own.rowcount
