@@ -84,6 +84,7 @@ async def through_everything(stage: Stage) -> dict[str, str]:
     await stage.play([replace(line, start=0.0)])
     await stage.settle(20.0)
     await stage.app.recorder.emit(stage_event(stage))
+    await stage.discord.wait_for(lambda: stage.app.recorder.failed, 10.0, what="the database to refuse")
     port = stage.app.api_port
     await asyncio.to_thread(ask, port, "/idiot?name=Quentin-Quibble", Authorization=f"Bearer {stage.discord.token}")
     shown = {path: await asyncio.to_thread(ask, port, path) for path in ("/metrics", "/ready", "/health")}
