@@ -23,6 +23,7 @@ from bot.client import EarshotClient
 from bot.core import Core, open_core
 from bot.delivery import DiscordAlertDelivery
 from bot.evidence import EvidenceRing
+from bot.notices import DiscordNotices
 from bot.probes import probes
 from bot.recorder import Recorder
 from bot.sources.gateway import DiscordVoiceGateway
@@ -44,6 +45,7 @@ from moderation.pipeline import Pipeline
 from moderation.services import LexiconService, Services
 from moderation.sessions import SessionManager
 from moderation.settings import GuildSettings
+from moderation.supervisor import Supervisor
 
 log = logging.getLogger(__name__)
 
@@ -122,7 +124,10 @@ async def open_application(settings: Settings, *, connector: aiohttp.BaseConnect
         sessions = await stack.enter_async_context(
             SessionManager(gateway, _pipelines(core, events, guilds), events),
         )
-        services = Services(sessions, guilds, alerts, delivery, LexiconService(guilds, core.lexicon, core.detectors))
+        supervisor = Supervisor(sessions, DiscordNotices(client, guilds), events)
+        events.subscribe(supervisor)
+        _background(group, stack, "supervisor", supervisor.run, None)
+        services = Services(sessions, supervisor, guilds, alerts, delivery, LexiconService(guilds, core.lexicon, core.detectors))
         checks = probes(client=client, core=core, database=database)
         api = create_app(checks, token=_reveal(settings.api_token) or None, max_body=int(settings.api_max_body_mb * 1_000_000))
         port = await stack.enter_async_context(serve(api, settings.api_host, settings.api_port))

@@ -35,6 +35,9 @@ class Voice(commands.GroupCog, group_name="voice", group_description="Listen to 
         """End the server's session."""
         await interaction.response.defer(ephemeral=True, thinking=True)
         guild_id = interaction.guild_id or 0
+        if (lost := await self._services.supervisor.stop(guild_id)) is not None:
+            await interaction.followup.send(f"I no longer try to return to <#{lost.channel_id}>.", ephemeral=True)
+            return
         running = self._services.sessions.running(guild_id)
         coverage = await self._services.sessions.stop(guild_id)
         if running is None or coverage is None:
@@ -47,6 +50,12 @@ class Voice(commands.GroupCog, group_name="voice", group_description="Listen to 
     async def status(self, interaction: discord.Interaction) -> None:
         """Show the server's session."""
         running = self._services.sessions.running(interaction.guild_id or 0)
+        lost = self._services.supervisor.returning(interaction.guild_id or 0)
+        if running is None and lost is not None:
+            since = discord.utils.format_dt(lost.since, "R")
+            text = f"I lost the call in <#{lost.session.channel_id}> {since} and keep trying to return. `/voice leave` stops that."
+            await interaction.response.send_message(text, ephemeral=True)
+            return
         if running is None:
             text = "I am not listening in this server. `/voice join` brings me into a voice channel."
             await interaction.response.send_message(text, ephemeral=True)

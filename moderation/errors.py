@@ -4,6 +4,7 @@
     ├── SettingsError            settings-invalid
     ├── SourceError              source-failed
     │   ├── VoiceDisconnected    voice-disconnected
+    │   │   └── VoiceRemoved     voice-removed         (somebody's decision: nobody tries to come back)
     │   ├── VoiceUnavailable     voice-unavailable     (no permission, channel full, no such channel)
     │   ├── UndecodableAudio     undecodable-audio
     │   └── OpusMissing          opus-missing          (`bot.voice.opus`)
@@ -57,6 +58,12 @@ class VoiceDisconnected(SourceError):
     """The voice connection ended and did not come back."""
 
     code = "voice-disconnected"
+
+
+class VoiceRemoved(VoiceDisconnected):
+    """Somebody disconnected the bot from the voice channel, or the channel is gone."""
+
+    code = "voice-removed"
 
 
 class VoiceUnavailable(SourceError):

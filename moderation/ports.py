@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Protocol
 
 from moderation.events import Event
+from moderation.health import CallHealth
 from moderation.models import (
     Alert,
     Coverage,
@@ -17,6 +18,7 @@ from moderation.models import (
     TranscriptSegment,
     Verdict,
 )
+from moderation.notices import Notice
 from moderation.settings import GuildSettings
 from moderation.terms import Term
 
@@ -41,10 +43,18 @@ class AudioSource(Protocol):
         ...
 
 
+class LiveSource(AudioSource, Protocol):
+    """A source that is a call going on."""
+
+    def health(self) -> CallHealth:
+        """How the connection fares now."""
+        ...
+
+
 class VoiceGateway(Protocol):
     """Joins and leaves voice channels."""
 
-    async def join(self, session: Session) -> AudioSource:
+    async def join(self, session: Session) -> LiveSource:
         """Connect, tell the channel's members that the bot listens, and only then listen.
 
         Raises `VoiceUnavailable` (and says why), `ConsentRequired` when the members could not be told.
@@ -128,6 +138,14 @@ class AlertDelivery(Protocol):
 
     async def edit(self, alert: Alert, settings: GuildSettings, message_id: int, clip: bytes | None) -> None:
         """Bring the card up to date."""
+        ...
+
+
+class NoticeBoard(Protocol):
+    """The moderators' channel, for what they must know about the bot itself."""
+
+    async def show(self, notice: Notice, message_id: int | None) -> int | None:
+        """Post it, or edit the message that stands; the message's id, None where the guild chose no channel. Raises `DeliveryFailed`."""
         ...
 
 

@@ -9,6 +9,7 @@ from moderation.models import Session, TranscriptSegment, Verdict
 from moderation.policy import judge
 from moderation.ports import AlertDelivery, AlertStore, Detector, GuildStore
 from moderation.sessions import SessionManager
+from moderation.supervisor import Supervisor
 from moderation.terms import Term, TermType
 
 MAX_GUILD_TERMS = 5_000
@@ -75,6 +76,7 @@ class Services:
     """Everything a front desk may use."""
 
     sessions: SessionManager
+    supervisor: Supervisor
     guilds: GuildStore
     alerts: AlertStore
     delivery: AlertDelivery

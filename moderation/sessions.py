@@ -13,7 +13,7 @@ from moderation.errors import ModerationError, NotAllowed, SourceError
 from moderation.events import SessionEnded, SessionStarted
 from moderation.models import Coverage, Session
 from moderation.pipeline import Pipeline
-from moderation.ports import AudioSource, Sink, VoiceGateway
+from moderation.ports import AudioSource, LiveSource, Sink, VoiceGateway
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ class Running:
     """A session that is going on."""
 
     session: Session
-    source: AudioSource
+    source: LiveSource
     pipeline: Pipeline
     task: asyncio.Task[None]
     reason: str = "source-ended"
@@ -69,6 +69,10 @@ class SessionManager:
     def running(self, guild_id: int) -> Running | None:
         """The guild's session, if one is going on."""
         return self._running.get(guild_id)
+
+    def all(self) -> tuple[Running, ...]:
+        """Every session that is going on."""
+        return tuple(self._running.values())
 
     def __len__(self) -> int:
         return len(self._running)

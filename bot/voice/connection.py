@@ -236,7 +236,7 @@ class EarshotConnection(DaveConnectionState):
                 return EndReason.DISCONNECTED
             moved = await self._potential_reconnect()
             if moved or self.state in (ConnectionFlowState.disconnected, ConnectionFlowState.connected):
-                return None if moved else EndReason.DISCONNECTED
+                return None if moved else EndReason.CLOSED  # nobody's decision reached us: the main gateway was away
         if code not in NOT_RESUMABLE and await self._resume():
             return None
         return await self._reconnect() if reconnect else EndReason.CLOSED
