@@ -5,6 +5,7 @@ from discord import app_commands
 from discord.ext import commands
 
 from cogs.embeds import plain, status_panel
+from cogs.panel import LivePanels, Look, live_panel
 from moderation.errors import NotFound
 from moderation.services import Services
 
@@ -18,6 +19,11 @@ class Voice(commands.GroupCog, group_name="voice", group_description="Listen to 
 
     def __init__(self, services: Services) -> None:
         self._services = services
+        self._panels = LivePanels()
+
+    async def cog_unload(self) -> None:
+        """Panels are edited no more."""
+        self._panels.close()
 
     @app_commands.command(description="Join a voice channel, tell its members, and listen")
     @app_commands.describe(channel="Which one; yours when you leave it out")
@@ -60,7 +66,14 @@ class Voice(commands.GroupCog, group_name="voice", group_description="Listen to 
             text = "I am not listening in this server. `/voice join` brings me into a voice channel."
             await interaction.response.send_message(text, ephemeral=True)
             return
-        await interaction.response.send_message(embed=status_panel(running.session, running.coverage()), ephemeral=True)
+
+        def look() -> Look | None:
+            now = self._services.sessions.running(running.session.guild_id)
+            return Look(now.session, now.coverage(), now.source.health()) if now is running else None
+
+        seen = Look(running.session, running.coverage(), running.source.health())
+        await interaction.response.send_message(embed=live_panel(seen), ephemeral=True)
+        self._panels.keep(interaction, look)
 
 
 def _own_channel(interaction: discord.Interaction) -> VoiceChannel:

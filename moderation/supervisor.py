@@ -184,9 +184,12 @@ class Supervisor:
 
     async def _look(self) -> None:
         for running in self._sessions.all():
-            session = running.session
-            outages = self._outages.setdefault(session.id, Outages(session))
-            for news in outages.look(running.source.health(), self._now()):
+            health = running.source.health()
+            if health.channel_id not in (0, running.session.channel_id):
+                await self._sessions.moved(running, health.channel_id, health.channel_name)
+            outages = self._outages.setdefault(running.session.id, Outages(running.session))
+            outages.session = running.session
+            for news in outages.look(health, self._now()):
                 if isinstance(news, Notice):
                     self._show(news)
                 else:

@@ -44,11 +44,12 @@ class Tally:
     """Frames that overload cost."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Desk:
     """What every track of a session works with."""
 
     session: Session
+    """Names another channel after the bot was moved."""
     transcriber: Transcriber
     detectors: Sequence[Detector]
     alerting: Alerting

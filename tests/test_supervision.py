@@ -8,7 +8,7 @@ import davey
 import pytest
 
 from bot.sources.discord import DiscordSource
-from moderation.events import Event, SessionEnded, SessionInterrupted, SessionResumed, SpeakerHeardAgain, SpeakerUnheard
+from moderation.events import Event, SessionEnded, SessionInterrupted, SessionMoved, SessionResumed, SpeakerHeardAgain, SpeakerUnheard
 from tests.loopback.state import Message
 from tests.scenario import Stage, conversation, open_stage
 
@@ -162,3 +162,43 @@ async def test_a_deafened_bot_says_so(stage: Stage) -> None:
     assert "Undeafen me" in embed(card)[1]
     stage.discord.server_mute(bot, deaf=False)
     await stage.discord.wait_for(lambda: "No longer" in embed(card)[0], 10.0, what="the notice to be edited")
+
+
+async def test_moved_by_a_moderator_the_session_names_its_new_channel(stage: Stage, diary: FakeDiary) -> None:
+    garden = stage.discord.add_voice_channel(stage.guild, "Garden")
+    await stage.discord.voice_move(stage.discord.bot_in(stage.guild.id), garden)
+    await stage.discord.wait_for(lambda: diary.count(SessionMoved), 10.0, what="the move")
+    running = stage.app.services.sessions.running(stage.guild.id)
+    assert running is not None
+    assert (running.session.channel_id, running.session.channel_name) == (garden.id, "Garden")
+    await stage.discord.wait_for(lambda: garden.status, 10.0, what="the members there to be told")
+    assert not diary.count(SessionEnded)
+    await stage.finish()
+    (ended,) = [e for e in diary.events if isinstance(e, SessionEnded)]
+    assert ended.session.channel_id == garden.id
+
+
+async def test_the_afk_channel_is_never_followed(stage: Stage, diary: FakeDiary) -> None:
+    afk = stage.discord.add_voice_channel(stage.guild, "AFK")
+    guild = stage.app.client.get_guild(stage.guild.id)
+    assert guild is not None
+    await stage.discord.wait_for(lambda: guild.get_channel(afk.id))
+    guild._afk_channel_id = afk.id
+    await stage.discord.voice_move(stage.discord.bot_in(stage.guild.id), afk)
+    (card,) = await stage.discord.wait_for(stage.cards, 10.0, what="the notice")
+    assert "AFK" in embed(card)[1]
+    assert diary.count(SessionEnded) == 1
+    assert not diary.count(SessionInterrupted)
+    assert not afk.status
+    refused = await stage.discord.slash(stage.moderator, stage.alerts, "voice join", channel=afk, timeout=30.0)
+    assert "AFK channel" in refused.embeds[0]["description"]
+
+
+async def test_status_is_a_live_panel(stage: Stage) -> None:
+    await stage.voice.settled(stage.lobby.id)
+    reply = await stage.discord.slash(stage.moderator, stage.alerts, "voice status", timeout=30.0)
+    assert reply.ephemeral
+    names = [each["name"] for each in reply.embeds[0]["fields"]]
+    assert names[:3] == ["All well", "Line", "Encryption"]
+    await stage.finish()
+    await stage.discord.wait_for(lambda: reply.embeds[0]["title"] == "Left", 10.0, what="the panel to say that it is over")

@@ -121,6 +121,9 @@ class EarshotConnection(DaveConnectionState):
             ws = await VoiceGatewaySocket.from_connection_state(self, resume=resume, seq_ack=self.ws.seq_ack if resume else -1)
         except (aiohttp.ClientError, OSError) as error:
             raise ConnectionClosed(_NO_WEBSOCKET, shard_id=None, code=ABNORMAL_CLOSURE) from error
+        if self.end_reason is not None:  # told to leave meanwhile: nobody else would ever close this one
+            await ws.close()
+            raise ConnectionClosed(_NO_WEBSOCKET, shard_id=None, code=4014)
         self.state = ConnectionFlowState.websocket_connected
         return ws
 
