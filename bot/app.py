@@ -24,6 +24,7 @@ from bot.core import Core, open_core
 from bot.delivery import DiscordAlertDelivery
 from bot.evidence import EvidenceRing
 from bot.notices import DiscordNotices
+from bot.presence import DiscordPresence
 from bot.probes import probes
 from bot.recorder import Recorder
 from bot.sources.gateway import DiscordVoiceGateway
@@ -32,6 +33,7 @@ from bot.storage.database import Database
 from bot.storage.guilds import SqlGuildStore
 from bot.storage.migrate import upgrade
 from bot.storage.sessions import SqlSessionStore
+from bot.storage.watching import SqlWatchStore
 from bot.voice.opus import load_for_discord
 from cogs.alerts import Alerts
 from cogs.lexicon import Lexicon
@@ -46,6 +48,7 @@ from moderation.services import LexiconService, Services
 from moderation.sessions import SessionManager
 from moderation.settings import GuildSettings
 from moderation.supervisor import Supervisor
+from moderation.watching import Watch
 
 log = logging.getLogger(__name__)
 
@@ -127,7 +130,10 @@ async def open_application(settings: Settings, *, connector: aiohttp.BaseConnect
         supervisor = Supervisor(sessions, DiscordNotices(client, guilds), events)
         events.subscribe(supervisor)
         _background(group, stack, "supervisor", supervisor.run, None)
-        services = Services(sessions, supervisor, guilds, alerts, delivery, LexiconService(guilds, core.lexicon, core.detectors))
+        watch = Watch(sessions, supervisor, DiscordPresence(client), SqlWatchStore(database))
+        events.subscribe(watch)
+        _background(group, stack, "watch", watch.run, None)
+        services = Services(sessions, supervisor, watch, guilds, alerts, delivery, LexiconService(guilds, core.lexicon, core.detectors))
         checks = probes(client=client, core=core, database=database)
         api = create_app(checks, token=_reveal(settings.api_token) or None, max_body=int(settings.api_max_body_mb * 1_000_000))
         port = await stack.enter_async_context(serve(api, settings.api_host, settings.api_port))

@@ -2,14 +2,17 @@
 
 import asyncio
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import discord
+from discord.utils import format_dt
 
 from cogs.embeds import status_panel
 from moderation.health import CallHealth
 from moderation.models import Coverage, Session
+from moderation.seats import WatchedReport
 
 EVERY_SECONDS = 5.0
 """Between two looks; Discord is asked only when something changed."""
@@ -30,6 +33,7 @@ class Look:
     session: Session
     coverage: tuple[Coverage, ...]
     health: CallHealth
+    watched: tuple[str, ...] = ()
 
 
 def live_panel(look: Look) -> discord.Embed:
@@ -43,7 +47,20 @@ def live_panel(look: Look) -> discord.Embed:
     embed.insert_field_at(0, name="Not well" if trouble else "All well", value=_bullets(trouble), inline=False)
     embed.insert_field_at(1, name="Line", value=_line(health))
     embed.insert_field_at(2, name="Encryption", value=_encryption(health))
+    if look.watched:
+        embed.insert_field_at(3, name="Watched", value=_bullets(list(look.watched)), inline=False)
     return embed
+
+
+def watched_lines(report: Sequence[WatchedReport], since: datetime) -> list[str]:
+    """The watched channels in their order, each with what was not covered."""
+    return [_watched(each, since) for each in report]
+
+
+def _watched(each: WatchedReport, since: datetime) -> str:
+    missed = f", {each.uncovered_seconds / 60:.0f} min not covered since {format_dt(since, 'R')}" if each.uncovered_seconds >= 1 else ""
+    held = ", waiting until everybody has left because a moderator sent me away" if each.held else ""
+    return f"<#{each.channel_id}>: {each.people} there now{missed}{held}"
 
 
 def degraded(health: CallHealth) -> list[str]:

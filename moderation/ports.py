@@ -19,6 +19,7 @@ from moderation.models import (
     Verdict,
 )
 from moderation.notices import Notice
+from moderation.seats import Seat, Watched
 from moderation.settings import GuildSettings
 from moderation.terms import Term
 
@@ -146,6 +147,46 @@ class NoticeBoard(Protocol):
 
     async def show(self, notice: Notice, message_id: int | None) -> int | None:
         """Post it, or edit the message that stands; the message's id, None where the guild chose no channel. Raises `DeliveryFailed`."""
+        ...
+
+
+class Presence(Protocol):
+    """Who is in which voice channel."""
+
+    def ready(self) -> bool:
+        """Whether that is known yet."""
+        ...
+
+    def people(self, guild_id: int, channel_id: int) -> int:
+        """How many people are there, bots not counted; 0 where there is no such channel."""
+        ...
+
+    def name(self, guild_id: int, channel_id: int) -> str:
+        """The channel's name, empty when unknown."""
+        ...
+
+
+class WatchStore(Protocol):
+    """Watched channels and seats, over restarts."""
+
+    async def watched(self) -> Sequence[Watched]:
+        """All servers' watched channels, each server's in its order."""
+        ...
+
+    async def set_watched(self, guild_id: int, channels: Sequence[int]) -> None:
+        """These and no others, in this order."""
+        ...
+
+    async def seats(self) -> Sequence[Seat]:
+        """Where the bot listened when it was last seen."""
+        ...
+
+    async def take_seat(self, seat: Seat) -> None:
+        """Insert or replace the server's."""
+        ...
+
+    async def give_up_seat(self, guild_id: int) -> None:
+        """The server has none."""
         ...
 
 

@@ -11,6 +11,7 @@ from moderation.ports import AlertDelivery, AlertStore, Detector, GuildStore
 from moderation.sessions import SessionManager
 from moderation.supervisor import Supervisor
 from moderation.terms import Term, TermType
+from moderation.watching import Watch
 
 MAX_GUILD_TERMS = 5_000
 """Terms a guild may add on top of the shared lexicon."""
@@ -77,6 +78,7 @@ class Services:
 
     sessions: SessionManager
     supervisor: Supervisor
+    watch: Watch
     guilds: GuildStore
     alerts: AlertStore
     delivery: AlertDelivery

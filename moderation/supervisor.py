@@ -9,6 +9,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from uuid import uuid4
 
 from moderation import notices
 from moderation.errors import ConsentRequired, ModerationError, NotAllowed, VoiceUnavailable
@@ -38,7 +39,7 @@ DECIDED = {
     "alone": "Nobody but bots had been there for a while. `/voice join` brings me back.",
 }
 """Ends that are somebody's decision, or a rule's, and what moderators are told of them."""
-SILENT = frozenset({"stopped", "shutdown"})
+SILENT = frozenset({"stopped", "shutdown", "switched"})
 """Ends that whoever caused them knows of."""
 
 
@@ -122,19 +123,26 @@ class Supervisor:
         """Take one event; never waits for Discord."""
         if not isinstance(event, SessionEnded) or not self._open:
             return
-        guild_id, session = event.session.guild_id, event.session
+        session = event.session
         outages = self._outages.pop(session.id, None)
         for notice in outages.end() if outages is not None else ():
             self._show(notice)
         if comes_back(event.reason):
-            found = self._returns[guild_id] = Return(session, self._now(), event.reason)
             await self._sink.emit(SessionInterrupted(session, event.reason))
-            found.task = self._group.create_task(self._return(found), name=f"return {session.id}")
+            self._begin(session, event.reason)
         elif event.reason in DECIDED:
             self._show(notices.ended(session, DECIDED[event.reason], self._now(), f"{session.id} ended"))
         self._tidy()
 
+    def restore(self, guild_id: int, channel_id: int, channel_name: str) -> None:
+        """The process was restarted: return to where it listened. `run` must be under way."""
+        self._begin(Session(uuid4().hex, guild_id, channel_id, self._now(), channel_name), "restarted")
+
     # Coming back.
+
+    def _begin(self, session: Session, reason: str) -> None:
+        found = self._returns[session.guild_id] = Return(session, self._now(), reason)
+        found.task = self._group.create_task(self._return(found), name=f"return {session.id}")
 
     async def _return(self, lost: Return) -> None:
         why = ""

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 from moderation.errors import DeliveryFailed, ModerationError
 from moderation.health import CallHealth
@@ -72,6 +73,7 @@ class FakeGateway:
         if self.refusal:
             raise self.refusal
         self.calls.append(FakeCall())
+        self.calls[-1].fares = replace(WELL, channel_id=session.channel_id, channel_name=session.channel_name)
         return self.calls[-1]
 
 

@@ -17,7 +17,17 @@ ALLOWED = {
     "av": ("bot/sources/files.py",),
     "ahocorasick_rs": ("moderation/detectors/automaton.py",),
     "aiohttp.web": ("bot/api/",),
-    "discord": ("bot/voice/", "bot/sources/", "bot/app.py", "bot/client.py", "bot/delivery.py", "bot/commands/", "cogs/"),
+    "discord": (
+        "bot/voice/",
+        "bot/sources/",
+        "bot/app.py",
+        "bot/client.py",
+        "bot/delivery.py",
+        "bot/notices.py",
+        "bot/presence.py",
+        "bot/commands/",
+        "cogs/",
+    ),
     "pydantic": ("config/", "bot/app.py"),
     "rich": ("bot/commands/",),
 }

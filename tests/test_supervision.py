@@ -7,10 +7,15 @@ from pathlib import Path
 import davey
 import pytest
 
+from bot.app import open_application
 from bot.sources.discord import DiscordSource
+from config.settings import Settings
 from moderation.events import Event, SessionEnded, SessionInterrupted, SessionMoved, SessionResumed, SpeakerHeardAgain, SpeakerUnheard
+from tests.loopback.discord import LoopbackDiscord
+from tests.loopback.resolver import connector
 from tests.loopback.state import Message
-from tests.scenario import Stage, conversation, open_stage
+from tests.loopback.voice.server import VoiceServer
+from tests.scenario import MODEL, Stage, conversation, open_stage
 
 pytestmark = pytest.mark.integration
 
@@ -202,3 +207,36 @@ async def test_status_is_a_live_panel(stage: Stage) -> None:
     assert names[:3] == ["All well", "Line", "Encryption"]
     await stage.finish()
     await stage.discord.wait_for(lambda: reply.embeds[0]["title"] == "Left", 10.0, what="the panel to say that it is over")
+
+
+async def test_watched_channels_are_joined_by_themselves(tmp_path: Path) -> None:
+    async with open_stage(tmp_path) as stage:
+        await stage.discord.wait_for(lambda: stage.app.services.watch.ready, 5.0)
+        reply = await stage.discord.slash(stage.moderator, stage.alerts, "voice watch", channel=stage.lobby, timeout=30.0)
+        assert f"1. <#{stage.lobby.id}>" in reply.content
+        await stage.discord.voice_join(stage.members[LINE.speaker], stage.lobby)
+        await stage.discord.wait_for(lambda: stage.lobby.status, 15.0, what="the bot to join by itself")
+        await is_heard(stage)
+        status = await stage.discord.slash(stage.moderator, stage.alerts, "voice status", timeout=30.0)
+        (watched,) = [each["value"] for each in status.embeds[0]["fields"] if each["name"] == "Watched"]
+        assert f"<#{stage.lobby.id}>: 1 there now" in watched
+        reply = await stage.discord.slash(stage.moderator, stage.alerts, "voice unwatch", channel=stage.lobby, timeout=30.0)
+        assert "no longer join" in reply.content
+
+
+async def test_after_a_restart_the_bot_is_back_where_it_was(tmp_path: Path) -> None:
+    async with LoopbackDiscord(VoiceServer(seed=7)) as discord:
+        guild = discord.add_guild("Restart")
+        lobby = discord.add_voice_channel(guild, "General")
+        await discord.voice_join(discord.add_member(guild, "ada"), lobby)
+        for start in range(2):
+            settings = Settings(earshot_data_dir=tmp_path, vosk_model_path=str(MODEL), api_port=0)
+            async with open_application(settings, connector=connector(discord)) as app:
+                app.client._connection.guild_ready_timeout = 0.05
+                connection = asyncio.create_task(app.connect(discord.token))
+                await discord.wait_for(app.client.is_ready, 20.0, what="the bot to be ready")
+                if start == 0:
+                    await app.services.sessions.start(guild.id, lobby.id, "General")
+                await discord.wait_for(lambda: app.services.sessions.running(guild.id), 15.0, what="the session")
+            await connection
+            assert not guild.voice_states.get(discord.world.bot.id)

@@ -3,7 +3,7 @@
 sessions ─┬─ segments ─── flags
           ├─ coverage
           └─ alerts ─── alert_segments (ids of segments: what was said is stored once, so that it can be forgotten)
-guild_settings     lexicon_terms
+guild_settings     lexicon_terms     watched_channels     seats
 """
 
 from datetime import UTC, datetime
@@ -193,4 +193,21 @@ lexicon_terms = Table(
     Column("type", Text, nullable=False),
     Column("category", Text, nullable=False),
     Column("severity", Integer, nullable=False),
+)
+
+watched_channels = Table(
+    "watched_channels",
+    metadata,
+    Column("guild_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("channel_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("position", Integer, nullable=False),  # 0 is joined first
+)
+
+seats = Table(
+    "seats",
+    metadata,
+    Column("guild_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("channel_id", BigInteger, nullable=False),
+    Column("channel_name", Text, nullable=False),
+    Column("by_watch", Boolean, nullable=False),
 )
