@@ -13,7 +13,7 @@ from rich.table import Table
 
 from bench.rows import Row
 
-BENCHMARKS = ("receive", "lexicon", "speech", "latency", "coverage")
+BENCHMARKS = ("receive", "lexicon", "speech", "latency", "coverage", "vad")
 
 
 def main() -> int:

@@ -2,14 +2,18 @@
 
 import argparse
 import importlib
+import io
+import os
+import signal
 import sys
 from collections.abc import Sequence
+from importlib import metadata
 
 COMMANDS = {
     "run": "the Discord bot and the HTTP side",
     "replay": "run recorded audio through the same pipeline",
     "check": "the doctor: settings, model, lexicon, libraries, database; what to do about each",
-    "lexicon": "check or convert lexicon files",
+    "lexicon": "check or convert lexicon files; what of them the speech model can hear",
 }
 """Command → what it does; each is a module in `bot.commands` with `add_arguments(parser)` and `run(args) -> exit code`."""
 
@@ -17,7 +21,9 @@ COMMANDS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; its exit code."""
     argv = sys.argv[1:] if argv is None else argv
+    _prepare()
     parser = argparse.ArgumentParser(prog="python -m bot", description="Earshot: moderates Discord voice channels.")
+    parser.add_argument("--version", action="version", version=f"Earshot {_version()}" if "--version" in argv else "")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     chosen = next((a for a in argv if not a.startswith("-")), None)
     for name, help_ in COMMANDS.items():
@@ -31,5 +37,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
+def _prepare() -> None:
+    """SIGTERM stops like Ctrl-C until a command handles both itself; output never fails for a letter that a terminal cannot show."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def _version() -> str:
+    try:
+        return metadata.version("earshot")
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    if sys.stdout is None:  # started with its output closed
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - as long as the process
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:  # a command that was still starting
+        sys.exit(0)

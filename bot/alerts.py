@@ -83,6 +83,11 @@ class AlertDispatcher:
         self._idle.clear()
         self._news.set()
 
+    @property
+    def waiting(self) -> int:
+        """Alerts that wait to be posted or edited."""
+        return len(self._waiting)
+
     def close(self) -> None:
         """No more alerts; `run` returns when all are delivered."""
         self._closed = True

@@ -7,6 +7,7 @@ alerts and rows are written out, then the connections close. One TaskGroup holds
 """
 
 import asyncio
+import io
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -23,10 +24,15 @@ from bot.client import EarshotClient
 from bot.core import Core, open_core
 from bot.delivery import DiscordAlertDelivery
 from bot.evidence import EvidenceRing
+from bot.metrics.calls import Calls
+from bot.metrics.delivery import MeteredDelivery
+from bot.metrics.metrics import Metrics
+from bot.metrics.readings import Parts
 from bot.notices import DiscordNotices
 from bot.presence import DiscordPresence
 from bot.probes import probes
 from bot.recorder import Recorder
+from bot.sources.files import decode
 from bot.sources.gateway import DiscordVoiceGateway
 from bot.storage.alerts import SqlAlertStore
 from bot.storage.database import Database
@@ -38,16 +44,23 @@ from bot.voice.opus import load_for_discord
 from cogs.alerts import Alerts
 from cogs.lexicon import Lexicon
 from cogs.voice import Voice
-from config.settings import Settings
+from config.settings import LEXICON_PRESETS, Settings
+from moderation.audio_trial import AudioTrial
 from moderation.broadcast import Broadcast
 from moderation.detectors.lexicon import LexiconDetector
 from moderation.errors import LexiconInvalid
+from moderation.hearing import Hearing
+from moderation.lexicon_files import load
+from moderation.lexicon_service import LexiconService
 from moderation.models import Session
 from moderation.pipeline import Pipeline
-from moderation.services import LexiconService, Services
+from moderation.services import Services
 from moderation.sessions import SessionManager
 from moderation.settings import GuildSettings
+from moderation.shedding import Shed, Shedding
 from moderation.supervisor import Supervisor
+from moderation.term_exchange import TermExchange
+from moderation.terms import Term
 from moderation.watching import Watch
 
 log = logging.getLogger(__name__)
@@ -113,7 +126,8 @@ async def open_application(settings: Settings, *, connector: aiohttp.BaseConnect
         events = Broadcast()
         client = EarshotClient(lambda _: _cogs(services), connector)
         delivery = DiscordAlertDelivery(client)
-        dispatcher = AlertDispatcher(delivery, evidence, guilds, alerts)
+        metrics = Metrics(lambda: core.lexicon.lexicon.categories)
+        dispatcher = AlertDispatcher(MeteredDelivery(delivery, metrics.meters.delivered), evidence, guilds, alerts)
         recorder = Recorder(rows)
         events.subscribe(dispatcher)
         events.subscribe(recorder)
@@ -122,10 +136,12 @@ async def open_application(settings: Settings, *, connector: aiohttp.BaseConnect
         _background(group, stack, "recorder", recorder.run, recorder.close)
         _background(group, stack, "alerts", dispatcher.run, dispatcher.close)
         _background(group, stack, "lexicon", lambda: _poll(core.lexicon), None)
+        _background(group, stack, "event loop lag", metrics.meters.watch_loop, None)
         stack.push_async_callback(client.close)
+        shedding = Shedding(_overload)
         gateway = DiscordVoiceGateway(client, keep=evidence.keep)
         sessions = await stack.enter_async_context(
-            SessionManager(gateway, _pipelines(core, events, guilds), events),
+            SessionManager(gateway, _pipelines(core, events, guilds, shedding), events),
         )
         supervisor = Supervisor(sessions, DiscordNotices(client, guilds), events)
         events.subscribe(supervisor)
@@ -133,23 +149,49 @@ async def open_application(settings: Settings, *, connector: aiohttp.BaseConnect
         watch = Watch(sessions, supervisor, DiscordPresence(client), SqlWatchStore(database))
         events.subscribe(watch)
         _background(group, stack, "watch", watch.run, None)
-        services = Services(sessions, supervisor, watch, guilds, alerts, delivery, LexiconService(guilds, core.lexicon, core.detectors))
+        calls = Calls(sessions.running)
+        metrics.watch(Parts(calls, core.transcriber, dispatcher, recorder, events, shedding), database)
+        services = Services(sessions, supervisor, watch, guilds, alerts, delivery, *_lexicon_services(core, guilds))
         checks = probes(client=client, core=core, database=database)
-        api = create_app(checks, token=_reveal(settings.api_token) or None, max_body=int(settings.api_max_body_mb * 1_000_000))
+        api = create_app(
+            checks,
+            token=_reveal(settings.api_token) or None,
+            max_body=int(settings.api_max_body_mb * 1_000_000),
+            render=metrics.render,
+            answered=metrics.meters.answered,
+        )
         port = await stack.enter_async_context(serve(api, settings.api_host, settings.api_port))
         yield Application(client, services, events, dispatcher, recorder, core, evidence, port)
 
 
-def _pipelines(core: Core, events: Broadcast, guilds: SqlGuildStore) -> Callable[[Session], Awaitable[Pipeline]]:
+def _pipelines(core: Core, events: Broadcast, guilds: SqlGuildStore, shedding: Shedding) -> Callable[[Session], Awaitable[Pipeline]]:
     async def make(session: Session) -> Pipeline:
         settings: GuildSettings = await guilds.settings(session.guild_id)
-        return Pipeline(session, core.transcriber, core.detectors, events, lambda: settings)
+        return Pipeline(session, core.transcriber, core.detectors, events, lambda: settings, gate=core.gate, shedding=shedding)
 
     return make
 
 
+def _overload(before: Shed, now: Shed) -> None:
+    if now > before:
+        log.warning("short of CPU, leaving something out", extra={"left_out": now.name.lower()})
+    else:
+        log.info("less is left out again", extra={"left_out": now.name.lower()})
+
+
+def _lexicon_services(core: Core, guilds: SqlGuildStore) -> tuple[LexiconService, TermExchange, AudioTrial]:
+    def shared() -> Sequence[Term]:
+        return load(core.lexicon.path) if core.lexicon.path is not None else ()
+
+    return (
+        LexiconService(guilds, core.lexicon, core.detectors, Hearing(core.vocabulary), shared),
+        TermExchange(guilds, core.lexicon, LEXICON_PRESETS),
+        AudioTrial(core.transcriber, core.detectors, guilds, lambda data, name: decode(io.BytesIO(data), name)),
+    )
+
+
 def _cogs(services: Services) -> Sequence[commands.Cog]:
-    return Voice(services), Alerts(services), Lexicon(services.lexicon)
+    return Voice(services), Alerts(services), Lexicon(services)
 
 
 def _background(

@@ -5,9 +5,11 @@ from collections.abc import Callable, Sequence
 
 import aiohttp
 import discord
+from discord import app_commands
 from discord.ext import commands
 
 from cogs.errors import on_app_command_error
+from moderation.context import REQUEST_ID
 
 log = logging.getLogger(__name__)
 
@@ -15,6 +17,15 @@ log = logging.getLogger(__name__)
 def intents() -> discord.Intents:
     """Guilds and voice states: no privileged intent, no message content."""
     return discord.Intents(guilds=True, voice_states=True)
+
+
+class Tree(app_commands.CommandTree):
+    """Slash commands whose log lines carry the interaction's id."""
+
+    async def interaction_check(self, interaction: discord.Interaction) -> bool:
+        """Runs first in the task of each command."""
+        REQUEST_ID.set(str(interaction.id))
+        return True
 
 
 class EarshotClient(commands.Bot):
@@ -25,6 +36,7 @@ class EarshotClient(commands.Bot):
         super().__init__(
             command_prefix=commands.when_mentioned,
             help_command=None,
+            tree_cls=Tree,
             intents=intents(),
             allowed_mentions=discord.AllowedMentions.none(),
             connector=connector,

@@ -1,15 +1,22 @@
 """What every audio source is run through, made from settings: the speech model and the detectors. Live calls and replay share it."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar, cast
 
 from bot.speech.model import find_model
 from bot.speech.vosk import VoskTranscriber
+from bot.speech.words import ModelVocabulary
 from config.settings import Settings
 from moderation.detectors.lexicon import LexiconDetector, TermsOf
+from moderation.errors import LexiconInvalid
+from moderation.vad import VoiceGate
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +25,9 @@ class Core:
 
     transcriber: VoskTranscriber
     lexicon: LexiconDetector
+    vocabulary: ModelVocabulary
+    gate: Callable[[], VoiceGate] | None = None
+    """Makes speakers' voice gates; None decodes everything."""
 
     @property
     def detectors(self) -> tuple[LexiconDetector, ...]:
@@ -36,14 +46,45 @@ async def open_core(settings: Settings, *, lexicon: Path | None = None, terms_of
 
     Raises `LexiconInvalid` with line numbers, `ModelMissing` saying what to do.
     """
-    detector = await LexiconDetector.from_file(lexicon or settings.flag_terms_path, terms_of)
-
-    def load() -> VoskTranscriber:
-        path = find_model(path=settings.vosk_model_path, name=settings.vosk_model_name, language=settings.vosk_language)
-        return VoskTranscriber.load(path, threads=settings.earshot_workers)
-
-    transcriber = await asyncio.to_thread(load)
+    path = lexicon or settings.flag_terms_path
     try:
-        yield Core(transcriber, detector)
+        detector = await LexiconDetector.from_file(path, terms_of)
+    except LexiconInvalid as error:
+        raise LexiconInvalid(error.problems, where=str(path)) from None
+
+    def load() -> tuple[VoskTranscriber, Path]:
+        path = find_model(path=settings.vosk_model_path, name=settings.vosk_model_name, language=settings.vosk_language)
+        return VoskTranscriber.load(path, threads=settings.earshot_workers), path
+
+    transcriber, model = await _in_daemon_thread(load)
+    try:
+        yield Core(transcriber, detector, ModelVocabulary(transcriber, model), VoiceGate if settings.earshot_vad else None)
     finally:
         await transcriber.aclose()
+
+
+async def _in_daemon_thread(work: Callable[[], T]) -> T:
+    """Like `asyncio.to_thread`, but a process that stops does not wait for it: a download may take minutes."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[T] = loop.create_future()
+
+    def settle(result: T | None, error: Exception | None) -> None:
+        if done.cancelled():
+            return
+        if error is not None:
+            done.set_exception(error)
+        else:
+            done.set_result(cast("T", result))
+
+    def run() -> None:
+        result: T | None = None
+        failure: Exception | None = None
+        try:
+            result = work()
+        except Exception as error:
+            failure = error
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(settle, result, failure)
+
+    threading.Thread(target=run, name="load", daemon=True).start()
+    return await done

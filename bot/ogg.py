@@ -106,7 +106,7 @@ def _from(pieces: Sequence[_Piece], start: float) -> tuple[Sequence[_Piece], int
     first = next((n for n, piece in enumerate(pieces) if piece.end > start), len(pieces))
     if first == len(pieces):
         return [], 0
-    skip = max(0, round((start - pieces[first].start) * RATE)) if math.isfinite(start) else 0
+    skip = round(max(0.0, (start - pieces[first].start) * RATE)) if math.isfinite(start) else 0
     lead = 0
     while first > 0 and lead < PRE_ROLL * RATE and abs(pieces[first].start - pieces[first - 1].end) < _JOINED:
         first -= 1
@@ -119,7 +119,7 @@ def _bridged(pieces: Iterable[_Piece]) -> Iterator[_Piece]:
     at: float | None = None
     for piece in pieces:
         gap = 0.0 if at is None else piece.start - at
-        fill = max(0, round(min(gap, LONGEST_GAP) / SILENCE_SECONDS))
+        fill = round(max(0.0, min(gap, LONGEST_GAP)) / SILENCE_SECONDS)
         for _ in range(fill):
             yield _Piece(piece.start, SILENCE, _SILENCE_SAMPLES)
         yield piece

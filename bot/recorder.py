@@ -33,6 +33,11 @@ class Recorder:
         """Events lost because the database lagged too far behind."""
         return self._inbox.dropped
 
+    @property
+    def waiting(self) -> int:
+        """Events that wait for the database."""
+        return len(self._inbox)
+
     async def emit(self, event: Event) -> None:
         """Queue an event; never waits."""
         if isinstance(event, SegmentTranscribed) and not event.segment.final:

@@ -7,6 +7,7 @@ import discord
 from discord.utils import escape_markdown, escape_mentions, format_dt
 
 from moderation.models import Alert, AlertState, Coverage, Detection, Finding, Flag, Session, TranscriptSegment, Verdict
+from moderation.shedding import Shed
 
 MAX_FIELD = 1024
 """Characters in an embed field (Discord docs, embed limits)."""
@@ -25,6 +26,13 @@ STATES = {
     AlertState.REVISED: "Revised: the final transcript says less than the early alert did",
     AlertState.WITHDRAWN: "Withdrawn: the final transcript does not bear the early alert out",
 }
+OVERLOAD = {
+    Shed.PARTIALS: "This machine is short of CPU: alerts come at the end of a sentence, not before. Nothing else is missed.",
+    Shed.SILENCE: "This machine is short of CPU: alerts come at the end of a sentence, and gaps in bad connections are not made up for.",
+    Shed.CHANNEL: "**This channel is not heard for now**: this machine is short of CPU, and less was flagged here than in "
+    "the other channels it listens to. It listens again by itself; until then, be there yourself. The operator can give the bot more CPU.",
+}
+"""What moderators need to know while something is left out."""
 DETECTIONS = {Detection.RAN: "ran", Detection.PENDING: "still at work", Detection.FAILED: "did not answer"}
 
 
@@ -63,19 +71,23 @@ def plain(text: str) -> str:
     return escape_mentions(escape_markdown(text))
 
 
-def status_panel(session: Session, coverage: Sequence[Coverage]) -> discord.Embed:
-    """Who is heard how well."""
+def status_panel(session: Session, coverage: Sequence[Coverage], shed: Shed = Shed.NOTHING) -> discord.Embed:
+    """Who is heard how well, and what is left out now because the machine is overloaded."""
     heard, spoken = sum(c.heard_seconds for c in coverage), sum(c.spoken_seconds for c in coverage)
     ratio = f"{heard / spoken:.0%}" if spoken else "nobody has spoken yet"
     since = f"In <#{session.channel_id}> since {format_dt(session.started_at, 'R')}."
     good = not spoken or heard / spoken >= WELL_HEARD
+    good = good and shed is Shed.NOTHING
+    overload = f"\n{OVERLOAD[shed]}" if shed in OVERLOAD else ""
     embed = discord.Embed(
-        title="Listening",
-        description=f"{since}\nHeard {heard:.0f} s of {spoken:.0f} s spoken: **{ratio}**",
+        title="Listening" if shed is not Shed.CHANNEL else "Not listening for now",
+        description=f"{since}\nHeard {heard:.0f} s of {spoken:.0f} s spoken: **{ratio}**{overload}",
         colour=discord.Colour.green() if good else discord.Colour.orange(),
     )
     for c in sorted(coverage, key=lambda c: -c.spoken_seconds)[:MAX_ROWS]:
         value = f"heard {c.ratio:.0%} of {c.spoken_seconds:.0f} s\n{c.segments} segments, {c.flags} flags, {c.alerts} alerts"
+        if c.shed_seconds >= 1:
+            value += f"\n{c.shed_seconds:.0f} s left out: the machine was overloaded"
         embed.add_field(name=plain(c.speaker.name)[:256] or str(c.speaker.id), value=value)
     if len(coverage) > MAX_ROWS:
         embed.set_footer(text=f"and {len(coverage) - MAX_ROWS} more speakers")

@@ -13,8 +13,12 @@ log = logging.getLogger(__name__)
 
 async def on_app_command_error(interaction: discord.Interaction, error: app_commands.AppCommandError) -> None:
     """Answer the person; log what is not their doing."""
-    cause = error.original if isinstance(error, app_commands.CommandInvokeError) else error
-    embed = problem(_sentence(cause))
+    await answer(interaction, error.original if isinstance(error, app_commands.CommandInvokeError) else error)
+
+
+async def answer(interaction: discord.Interaction, error: Exception) -> None:
+    """The same for buttons and menus."""
+    embed = problem(_sentence(error))
     if interaction.response.is_done():
         await interaction.followup.send(embed=embed, ephemeral=True)
     else:

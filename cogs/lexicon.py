@@ -1,15 +1,21 @@
 """`/lexicon`: a server's own terms."""
 
+import io
 from collections import Counter
+from typing import Literal
 
 import discord
 from discord import app_commands
 from discord.ext import commands
 
-from cogs.embeds import masked, plain
-from moderation.errors import NotFound
-from moderation.models import Level, Session
-from moderation.services import DryRun, LexiconService
+from cogs.embeds import plain
+from cogs.lexicon_embeds import audio_run, change_embed, dry_run, heard_embed
+from cogs.lexicon_views import ConfirmView, CoverageView, OfferView
+from moderation import audio_trial, term_exchange
+from moderation.errors import InvalidInput, NotFound
+from moderation.models import Session
+from moderation.services import Services
+from moderation.term_exchange import Reading
 from moderation.terms import Term, TermType
 
 PAGE = 40
@@ -23,8 +29,10 @@ MAX_CHOICES = 25
 class Lexicon(commands.GroupCog, group_name="lexicon", group_description="Words and phrases to flag in this server"):
     """Slash commands about a guild's terms."""
 
-    def __init__(self, lexicon: LexiconService) -> None:
-        self._lexicon = lexicon
+    def __init__(self, services: Services) -> None:
+        self._lexicon = services.lexicon
+        self._exchange = services.exchange
+        self._audio = services.audio
 
     @app_commands.command(description="Add a word or phrase, or change one")
     @app_commands.describe(
@@ -38,11 +46,23 @@ class Lexicon(commands.GroupCog, group_name="lexicon", group_description="Words 
         severity: app_commands.Range[int, 1, 10] = 5,
         kind: TermType | None = None,
     ) -> None:
-        """Add a term; words with spaces are phrases unless said otherwise."""
+        """Add a term; words with spaces are phrases unless said otherwise. Says so where the model cannot hear it."""
+        await interaction.response.defer(ephemeral=True, thinking=True)
+        guild_id = interaction.guild_id or 0
         type_ = kind or (TermType.PHRASE if " " in term.strip() else TermType.WORD)
-        await self._lexicon.add(interaction.guild_id or 0, Term(term.strip(), type_, "" if type_ is TermType.ALLOW else category, severity))
+        new = Term(term.strip(), type_, "" if type_ is TermType.ALLOW else category, severity)
+        await self._lexicon.add(guild_id, new)
         what = "never flags" if type_ is TermType.ALLOW else f"flags as {plain(category)}, severity {severity}"
-        await interaction.response.send_message(f"||{plain(term)}|| now {what}. Sessions that are going on use it at once.", ephemeral=True)
+        text = f"||{plain(new.term)}|| now {what}. Sessions that are going on use it at once."
+        heard = await self._lexicon.heard(guild_id, new)
+        if not heard.unheard:
+            await interaction.followup.send(text, ephemeral=True)
+            return
+        embed = heard_embed(heard)
+        if heard.offers:
+            await OfferView(interaction, self._lexicon, heard.offers).show(text, embed)
+        else:
+            await interaction.followup.send(text, embed=embed, ephemeral=True)
 
     @app_commands.command(description="Remove one of this server's own terms")
     async def remove(self, interaction: discord.Interaction, term: str) -> None:
@@ -73,22 +93,71 @@ class Lexicon(commands.GroupCog, group_name="lexicon", group_description="Words 
         embed.set_footer(text=f"Page {page} of {-(-len(terms) // PAGE)}")
         await interaction.response.send_message(embed=embed, ephemeral=True)
 
-    @app_commands.command(description="Try a text: would it flag, and why")
-    async def test(self, interaction: discord.Interaction, text: app_commands.Range[str, 1, 1000]) -> None:
+    @app_commands.command(description="Try a text or a recording: would it flag, and why")
+    @app_commands.describe(text="What somebody might say", audio="A recording of somebody saying it; its first minute is listened to")
+    async def test(
+        self,
+        interaction: discord.Interaction,
+        text: app_commands.Range[str, 1, 1000] | None = None,
+        audio: discord.Attachment | None = None,
+    ) -> None:
         """Dry run; nobody is alerted."""
-        guild_id = interaction.guild_id or 0
-        session = Session("dry-run", guild_id, interaction.channel_id or 0, interaction.created_at)
-        run = await self._lexicon.test(session, text)
-        await interaction.response.send_message(embed=_dry_run(run), ephemeral=True)
+        session = Session("dry-run", interaction.guild_id or 0, interaction.channel_id or 0, interaction.created_at)
+        if (text is None) == (audio is None):
+            raise InvalidInput("Give either a text or a recording to try.")
+        if text is not None:
+            await interaction.response.send_message(embed=dry_run(await self._lexicon.test(session, text)), ephemeral=True)
+        elif audio is not None:
+            if audio.size > audio_trial.MAX_BYTES:
+                raise InvalidInput(f"The recording is larger than {audio_trial.MAX_BYTES:,} bytes, the most that can be tried. Cut it.")
+            await interaction.response.defer(ephemeral=True, thinking=True)
+            run = await self._audio.run(session, await audio.read())
+            await interaction.followup.send(embed=audio_run(run), ephemeral=True)
 
+    @app_commands.command(description="Which terms can the speech model not hear?")
+    async def coverage(self, interaction: discord.Interaction) -> None:
+        """Counts and pages of the terms with words outside the model's vocabulary."""
+        await interaction.response.defer(ephemeral=True, thinking=True)
+        await CoverageView(interaction, await self._lexicon.coverage(interaction.guild_id or 0)).show()
 
-def _dry_run(run: DryRun) -> discord.Embed:
-    outcome = {Level.NONE: "would not flag", Level.REVIEW: "would be noted for review, no alert", Level.ALERT: "would alert"}[
-        run.verdict.level
-    ]
-    embed = discord.Embed(title=f"This {outcome}", description=masked(run.segment, run.verdict.flags)[:4000])
-    for flag in run.verdict.flags[:20]:
-        words = plain(run.segment.text[flag.span.start_char : flag.span.end_char])[:60]
-        embed.add_field(name=f"{plain(flag.category)[:50]}, severity {flag.severity}", value=f"||{words}|| by {flag.detector}")
-    embed.set_footer(text=f"Score {run.verdict.score:.2f}")
-    return embed
+    @app_commands.command(name="import", description="Add the terms of a file; shows first what would change")
+    @app_commands.describe(file="A word list of at most 1 MB", format="What kind of list it is; by default the file's ending says it")
+    async def import_(
+        self,
+        interaction: discord.Interaction,
+        file: discord.Attachment,
+        format: Literal["json", "csv", "text", "surge", "dsojevic"] | None = None,
+    ) -> None:
+        """Read a list and ask before anything changes."""
+        if file.size > term_exchange.MAX_BYTES:
+            raise InvalidInput(f"The file is larger than {term_exchange.MAX_BYTES:,} bytes, the most that can be imported. Split it.")
+        await interaction.response.defer(ephemeral=True, thinking=True)
+        await self._confirm(interaction, await self._exchange.read(await file.read(), file.filename, format), "The file")
+
+    @app_commands.command(description="Add a ready-made set of terms; shows first what would change")
+    async def preset(self, interaction: discord.Interaction, name: str) -> None:
+        """The same with a list that comes along."""
+        await interaction.response.defer(ephemeral=True, thinking=True)
+        await self._confirm(interaction, await self._exchange.preset(name.strip()), "The preset")
+
+    @preset.autocomplete("name")
+    async def _presets(self, interaction: discord.Interaction, current: str) -> list[app_commands.Choice[str]]:
+        names = [name for name in await self._exchange.presets() if current.casefold() in name.casefold()]
+        return [app_commands.Choice(name=name, value=name) for name in names[:MAX_CHOICES]]
+
+    @app_commands.command(description="Get this server's own terms as a file that /lexicon import reads")
+    async def export(self, interaction: discord.Interaction) -> None:
+        """The guild's own terms as JSON."""
+        data = await self._exchange.export(interaction.guild_id or 0)
+        file = discord.File(io.BytesIO(data), filename=f"lexicon-{interaction.guild_id}.json")
+        count = len(await self._lexicon.terms(interaction.guild_id or 0))
+        text = f"{count:,} terms of this server. The file names them openly: keep it among moderators."
+        await interaction.response.send_message(text, file=file, ephemeral=True)
+
+    async def _confirm(self, interaction: discord.Interaction, reading: Reading, what: str) -> None:
+        change = await self._exchange.plan(interaction.guild_id or 0, reading.terms)
+        embed = change_embed(change, reading.left_out, what)
+        if change.put:
+            await ConfirmView(interaction, self._exchange, reading.terms).show(embed)
+        else:
+            await interaction.followup.send(embed=embed, ephemeral=True)

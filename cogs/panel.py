@@ -13,6 +13,7 @@ from cogs.embeds import status_panel
 from moderation.health import CallHealth
 from moderation.models import Coverage, Session
 from moderation.seats import WatchedReport
+from moderation.shedding import Shed
 
 EVERY_SECONDS = 5.0
 """Between two looks; Discord is asked only when something changed."""
@@ -33,15 +34,19 @@ class Look:
     session: Session
     coverage: tuple[Coverage, ...]
     health: CallHealth
+    shed: Shed = Shed.NOTHING
     watched: tuple[str, ...] = ()
 
 
 def live_panel(look: Look) -> discord.Embed:
     """State, speakers and coverage, encryption, line, and what is wrong."""
     health = look.health
-    embed = status_panel(look.session, look.coverage)
-    embed.title = _state(health)
+    embed = status_panel(look.session, look.coverage, look.shed)
+    if look.shed is not Shed.CHANNEL:  # else the panel says itself that it does not listen
+        embed.title = _state(health)
     trouble = degraded(health)
+    if look.shed is not Shed.NOTHING:
+        trouble.append("This machine is overloaded: see above for what is left out.")
     if trouble:
         embed.colour = discord.Colour.red()
     embed.insert_field_at(0, name="Not well" if trouble else "All well", value=_bullets(trouble), inline=False)

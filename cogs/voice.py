@@ -70,9 +70,9 @@ class Voice(commands.GroupCog, group_name="voice", group_description="Listen to 
         def look() -> Look | None:
             now = self._services.sessions.running(running.session.guild_id)
             watched = tuple(self._watched(interaction))
-            return Look(now.session, now.coverage(), now.source.health(), watched) if now is running else None
+            return Look(now.session, now.coverage(), now.source.health(), now.shed, watched) if now is running else None
 
-        seen = Look(running.session, running.coverage(), running.source.health(), tuple(self._watched(interaction)))
+        seen = Look(running.session, running.coverage(), running.source.health(), running.shed, tuple(self._watched(interaction)))
         await interaction.response.send_message(embed=live_panel(seen), ephemeral=True)
         self._panels.keep(interaction, look)
 

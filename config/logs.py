@@ -1,6 +1,7 @@
 """Logging to stderr with the standard library: `console` lines for people, `json` lines for machines.
 
 A record is a static message plus `extra` fields. Fields whose name begins with `pii.` may hold speech or names and are dropped.
+Of exceptions the kind and the place are shown, never the text: it may quote what was being worked on.
 Only the packages of this project log below INFO: libraries' debugging output quotes payloads, and with them people and tokens.
 """
 
@@ -8,6 +9,9 @@ import json
 import logging
 import math
 import sys
+import traceback
+from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
@@ -20,14 +24,21 @@ QUIET = ("aiohttp.access", "aiosqlite", "alembic", "sqlalchemy")
 
 DROPPED_PREFIX = "pii."
 
+MAX_CHAIN = 8
+"""Causes of an exception that are shown."""
+
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
 _KEYS = frozenset({"time", "level", "logger", "message", "exception"})
 _CONTROL = {c: f"\\x{c:02x}" for c in (*range(32), 127, *range(128, 160))} | {0x2028: "\\u2028", 0x2029: "\\u2029"}
 
 
-def configure(level: str = "INFO", format: str = "console") -> None:
-    """Log to stderr from `level` on, as `console` or `json` lines. Called again it replaces what it set up; other handlers stay."""
+def configure(level: str = "INFO", format: str = "console", context: Mapping[str, ContextVar[str]] | None = None) -> None:
+    """Log to stderr from `level` on, as `console` or `json` lines. Called again it replaces what it set up; other handlers stay.
+
+    `context`: fields that every line has whose variable is not empty, such as the session and the request it belongs to.
+    """
     handler = _StderrHandler()
+    handler.addFilter(ContextFilter(context or {}))
     handler.setFormatter(JsonFormatter() if format == "json" else ConsoleFormatter())
     root = logging.getLogger()
     for old in [h for h in root.handlers if isinstance(h, _StderrHandler)]:
@@ -39,6 +50,21 @@ def configure(level: str = "INFO", format: str = "console") -> None:
         logging.getLogger(name).setLevel(own)
     for name in QUIET:
         logging.getLogger(name).setLevel(max(own, logging.WARNING))
+
+
+class ContextFilter(logging.Filter):
+    """Puts what the running code belongs to into records that do not say so themselves."""
+
+    def __init__(self, context: Mapping[str, ContextVar[str]]) -> None:
+        super().__init__()
+        self._context = context
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Lets every record through."""
+        for name, variable in self._context.items():
+            if (value := variable.get()) and not hasattr(record, name):
+                setattr(record, name, value)
+        return True
 
 
 class JsonFormatter(logging.Formatter):
@@ -54,7 +80,7 @@ class JsonFormatter(logging.Formatter):
         }
         line |= {f"extra.{k}" if k in _KEYS else k: v for k, v in _fields(record).items()}
         if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
+            line["exception"] = _exception(record.exc_info[1])
         return json.dumps(line)
 
 
@@ -66,7 +92,7 @@ class ConsoleFormatter(logging.Formatter):
         fields = "".join(f" {k}={v}" for k, v in _fields(record).items())
         text = f"{record.name}: {record.getMessage()}{' ' if fields else ''}{fields}".translate(_CONTROL)
         line = f"{_time(record).astimezone():%H:%M:%S} {record.levelname:<7} {text}"
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+        return f"{line}\n{_exception(record.exc_info[1])}" if record.exc_info else line
 
 
 class _StderrHandler(logging.StreamHandler[Any]):
@@ -82,6 +108,24 @@ class _StderrHandler(logging.StreamHandler[Any]):
     @stream.setter
     def stream(self, value: object) -> None:
         pass
+
+
+def _exception(error: BaseException | None) -> str:
+    return "".join(_lines(error, MAX_CHAIN)).rstrip() if error is not None else ""
+
+
+def _lines(error: BaseException, depth: int) -> Iterator[str]:
+    """Where and of what kind, oldest cause first. Of the text nothing: a library's may quote speech, a name or a token."""
+    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if cause is not None and depth:
+        yield from _lines(cause, depth - 1)
+        yield "and then\n"
+    yield from traceback.format_tb(error.__traceback__)
+    code = getattr(error, "code", None) or getattr(error, "errno", None)
+    yield f"{type(error).__module__}.{type(error).__qualname__}{f' ({code})' if isinstance(code, int | str) else ''}\n"
+    if isinstance(error, BaseExceptionGroup) and depth:
+        for member in error.exceptions:
+            yield from (f"  | {line}" for text in _lines(member, depth - 1) for line in text.splitlines(keepends=True))
 
 
 def _time(record: logging.LogRecord) -> datetime:

@@ -82,7 +82,8 @@ def _shown(value: object) -> str:
         case bool():
             return str(value).lower()
         case SecretStr():
-            return HIDDEN if value.get_secret_value() else ""
+            secret = value.get_secret_value()
+            return secret if secret.startswith("sqlite") else HIDDEN if secret else ""
         case dict():
             return f"{len(value)} entries" if value else ""
         case _:

@@ -26,6 +26,7 @@ from config.reference import SettingRow
 __all__ = ["FlaggingProvider", "InvalidSettings", "LogFormat", "LogLevel", "ScoreType", "SettingRow", "Settings", "WorkloadSize"]
 
 SAMPLE_LEXICON = Path(__file__).parent / "lexicon" / "sample.json"
+LEXICON_PRESETS = Path(__file__).parent / "lexicon" / "presets"
 """Placeholders and mild insults only: for trying the bot."""
 
 
@@ -62,6 +63,13 @@ class Settings(BaseSettings):
     )
     earshot_workers: int | None = _setting(
         _SPEECH, "Threads that recognise speech.", expects="a whole number from 1 to 256", shown="one for each core", ge=1, le=256
+    )
+
+    earshot_vad: bool = _setting(
+        _SPEECH,
+        "Whether noise on an open microphone is told from speech first and not decoded: it saves most of its CPU.",
+        True,
+        expects="true or false",
     )
 
     flagging_provider: Annotated[FlaggingProvider, _Lower] = _setting(
@@ -227,7 +235,7 @@ class Settings(BaseSettings):
 
         Args:
             env_file: need not exist; None reads none.
-            required: names, such as `DISCORD_TOKEN`, without which the caller cannot do its work.
+            required: names, such as `DISCORD_TOKEN`, without which the caller cannot do its work; `A|B` where one of several will do.
 
         Raises:
             InvalidSettings: with every problem there is.
@@ -238,10 +246,10 @@ class Settings(BaseSettings):
         settings, wrong, found = validate(cls, EnvironmentSource(cls, given)())
         problems += found
         problems += [text for names, text in conflicts(settings, given) if not wrong & set(names)]
-        for name in required:
-            if name not in wrong and getattr(settings, name.lower()) is None:
-                about = str(cls.model_fields[name.lower()].description).rstrip(".")
-                problems.append(f"{name}: it is not set; set it in the environment or in .env ({about})")
+        for names in (alternatives.split("|") for alternatives in required):
+            if not wrong & set(names) and all(getattr(settings, name.lower()) is None for name in names):
+                about = str(cls.model_fields[names[0].lower()].description).rstrip(".")
+                problems.append(f"{' or '.join(names)}: it is not set; set it in the environment or in .env ({about})")
         if problems:
             raise InvalidSettings(problems)
         return settings

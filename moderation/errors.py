@@ -18,6 +18,7 @@
     ├── DeliveryFailed           delivery-failed       (retryable?)
     ├── ConsentRequired          consent-required      (the channel could not be told)
     ├── NotAllowed               not-allowed
+    ├── InvalidInput             invalid-input
     └── NotFound                 not-found
 
 Codes are stable. Messages are for people: what was wrong, where, and what to do; they never quote speech, names or tokens.
@@ -127,8 +128,9 @@ class LexiconInvalid(DetectorError):
 
     code = "lexicon-invalid"
 
-    def __init__(self, problems: Sequence[LexiconProblem]) -> None:
-        super().__init__("\n".join(map(str, problems)))
+    def __init__(self, problems: Sequence[LexiconProblem], where: str = "") -> None:
+        """`where`: the file, where the reader could not know it."""
+        super().__init__("\n".join(f"{where}: {p}" if where else str(p) for p in problems))
         self.problems = tuple(problems)
 
 
@@ -162,6 +164,12 @@ class NotAllowed(ModerationError):
     """The caller, or the bot, lacks a permission; the message names it."""
 
     code = "not-allowed"
+
+
+class InvalidInput(ModerationError):
+    """What was asked cannot be done as it was asked; the message says what would do."""
+
+    code = "invalid-input"
 
 
 class NotFound(ModerationError):

@@ -91,6 +91,11 @@ def read_text(path: Path) -> str:
         content = path.read_bytes()
     except OSError as error:
         raise _invalid(0, f"{path} cannot be read: {error.strerror}") from None
+    return decode(content)
+
+
+def decode(content: bytes) -> str:
+    """A file's content as text: UTF-8, with or without a byte order mark. Raises `LexiconInvalid`."""
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

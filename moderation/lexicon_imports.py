@@ -58,10 +58,14 @@ class Imported:
 
 def import_terms(path: Path, format: str) -> Imported:
     """Read a foreign word list; `format`: a key of `FORMATS`. Raises `LexiconInvalid` with everything wrong in it, with lines."""
+    return import_text(read_text(path), format)
+
+
+def import_text(text: str, format: str) -> Imported:
+    """The same of a file's content."""
     if format not in FORMATS:
         raise ValueError(f"no such format; there are {', '.join(FORMATS)}")
     problems = Problems()
-    text = read_text(path)
     best: dict[tuple[str, bool], Term] = {}
     seen = numbers = 0
     for term in FORMATS[format](text, problems):

@@ -287,10 +287,20 @@ class Coverage:
     spoken_seconds: float
     """Seconds of speech that packets arrived for or were known to be missing."""
     heard_seconds: float
-    """Seconds that reached the recogniser as decoded audio."""
+    """Seconds that were listened to: by the recogniser, or by the voice gate, which found noise."""
     segments: int = 0
     flags: int = 0
     alerts: int = 0
+    dropped: int = 0
+    """Frames lost because this machine was too slow for them."""
+    gated_seconds: float = 0.0
+    """Of `heard_seconds`: noise between words on an open microphone, never decoded."""
+    shed_seconds: float = 0.0
+    """Left out because this machine was overloaded; not in `heard_seconds`."""
+    shed_silence_seconds: float = 0.0
+    """Sound made up for lost packets that was left out for the same reason."""
+    shed_partials: int = 0
+    """Pieces of audio without a partial transcript for the same reason; their words are in the finals."""
 
     @property
     def ratio(self) -> float:

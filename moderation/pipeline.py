@@ -12,10 +12,13 @@ from collections.abc import Callable, Coroutine, Sequence
 
 from moderation.alerting import Alerting
 from moderation.errors import SourceError
+from moderation.intake import INBOX_SIZE, WAITING_SIZE, Tally
 from moderation.models import Coverage, Session, SourceItem, Speaker, SpeakerLeft
 from moderation.ports import AudioSource, Detector, Sink, Transcriber
 from moderation.settings import GuildSettings
-from moderation.track import INBOX_SIZE, WAITING_SIZE, Desk, Tally, Track
+from moderation.shedding import Shed, Shedding
+from moderation.track import Desk, Track
+from moderation.vad import VoiceGate
 
 MAX_ASIDE = 64
 """Slow detections in flight per session; one more is refused and counted."""
@@ -33,15 +36,23 @@ class Pipeline:
         settings: Callable[[], GuildSettings],
         *,
         lossless: bool = False,
+        gate: Callable[[], VoiceGate] | None = None,
+        shedding: Shedding | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`lossless`: the source can wait (a file), so a busy track holds it back instead of dropping frames."""
+        """`lossless`: the source can wait (a file), so a busy track holds it back instead of dropping frames.
+
+        `gate`: makes each speaker's voice gate, so that noise is not decoded; None decodes everything. `shedding`: what all
+        live sessions share to bear overload; a source that can wait needs none.
+        """
         self._session = session
         self._transcriber = transcriber
         self._detectors = detectors
         self._sink = sink
         self._settings = settings
         self._lossless = lossless
+        self._gate = gate
+        self._shedding = None if lossless else shedding
         self._clock = clock
         self._tracks: dict[int, Track] = {}
         self._tallies: dict[int, Tally] = {}
@@ -57,6 +68,15 @@ class Pipeline:
         Raises `SourceError` when the source died, after every track has finished what it had.
         """
         self._source = source
+        if self._shedding:
+            self._shedding.opened(self._session.id)
+        try:
+            return await self._run(source)
+        finally:
+            if self._shedding:
+                self._shedding.closed(self._session.id)
+
+    async def _run(self, source: AudioSource) -> tuple[Coverage, ...]:
         failure: SourceError | None = None
         async with asyncio.TaskGroup() as group:
             desk = self._at = self._desk(source, group)
@@ -66,7 +86,7 @@ class Pipeline:
             except SourceError as error:
                 failure = error
             for track in self._tracks.values():
-                track.inbox.close()
+                track.intake.close()
         if failure is not None:
             raise failure
         return self.coverage()
@@ -77,6 +97,11 @@ class Pipeline:
         if self._at is not None:
             self._at.session = self._at.alerting.session = session
 
+    @property
+    def shed(self) -> Shed:
+        """What is left out now because the machine is overloaded."""
+        return self._shedding.of(self._session.id) if self._shedding else Shed.NOTHING
+
     def coverage(self) -> tuple[Coverage, ...]:
         """What each speaker came to so far, by speaker id."""
         return tuple(self._coverage_of(tally) for _, tally in sorted(self._tallies.items()))
@@ -85,7 +110,7 @@ class Pipeline:
         if isinstance(item, SpeakerLeft):
             track = self._tracks.pop(item.speaker_id, None)
             if track is not None:
-                track.inbox.close()
+                track.intake.close()
             return
         track = self._tracks.get(item.speaker_id)
         if track is None:
@@ -93,8 +118,8 @@ class Pipeline:
             track = self._tracks[item.speaker_id] = Track(desk, self._tally(item.speaker_id), size)
             group.create_task(track.run(), name=f"track {item.speaker_id}")
         if self._lossless:
-            await track.inbox.room()
-        track.inbox.put(item)
+            await track.intake.room()
+        track.intake.put(item)
 
     def _desk(self, source: AudioSource, group: asyncio.TaskGroup) -> Desk:
         alerting = Alerting(self._session, self._settings, source.speaker, self._clock)
@@ -109,7 +134,9 @@ class Pipeline:
             task.add_done_callback(self._aside.discard)
             return True
 
-        return Desk(self._session, self._transcriber, self._detectors, alerting, self._sink, self._settings, aside)
+        return Desk(
+            self._session, self._transcriber, self._detectors, alerting, self._sink, self._settings, aside, self._gate, self._shedding
+        )
 
     def _tally(self, speaker_id: int) -> Tally:
         if speaker_id not in self._tallies:
@@ -119,4 +146,16 @@ class Pipeline:
 
     def _coverage_of(self, tally: Tally) -> Coverage:
         spoken = self._source.spoken_seconds(tally.speaker.id) if self._source else tally.heard_seconds
-        return Coverage(tally.speaker, spoken, tally.heard_seconds, tally.segments, tally.flags, tally.alerts)
+        return Coverage(
+            speaker=tally.speaker,
+            spoken_seconds=spoken,
+            heard_seconds=tally.heard_seconds,
+            segments=tally.segments,
+            flags=tally.flags,
+            alerts=tally.alerts,
+            dropped=tally.dropped,
+            gated_seconds=tally.gated_seconds,
+            shed_seconds=tally.shed_seconds,
+            shed_silence_seconds=tally.shed_silence_seconds,
+            shed_partials=tally.shed_partials,
+        )

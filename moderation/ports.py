@@ -66,8 +66,8 @@ class VoiceGateway(Protocol):
 class Recognizer(Protocol):
     """Speech recognition of one speaker's stream. Calls are awaited one after another, never concurrently."""
 
-    async def accept(self, pcm: bytes) -> Hypothesis | None:
-        """Feed 16 kHz mono int16 audio; a partial or final when there is news, else None. Raises `RecognizerFailed`."""
+    async def accept(self, pcm: bytes, *, partials: bool = True) -> Hypothesis | None:
+        """Feed 16 kHz mono int16 audio; a final, or a partial where wanted, when there is news, else None. Raises `RecognizerFailed`."""
         ...
 
     async def finish(self) -> Hypothesis | None:
@@ -263,4 +263,12 @@ class GuildStore(Protocol):
 
     async def remove_term(self, guild_id: int, term: str) -> bool:
         """Whether it was there."""
+        ...
+
+
+class TermStore(GuildStore, Protocol):
+    """The same, for whoever changes many terms at once."""
+
+    async def change_terms(self, guild_id: int, put: Sequence[Term], remove: Sequence[str]) -> None:
+        """Remove terms, then add or replace others: all of it or nothing."""
         ...

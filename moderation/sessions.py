@@ -9,11 +9,13 @@ from types import TracebackType
 from typing import Self
 from uuid import uuid4
 
+from moderation.context import REQUEST_ID, SESSION_ID, bound
 from moderation.errors import ModerationError, NotAllowed, SourceError
 from moderation.events import SessionEnded, SessionMoved, SessionStarted
 from moderation.models import Coverage, Session
 from moderation.pipeline import Pipeline
 from moderation.ports import AudioSource, LiveSource, Sink, VoiceGateway
+from moderation.shedding import Shed
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +32,11 @@ class Running:
     pipeline: Pipeline
     task: asyncio.Task[None]
     reason: str = "source-ended"
+
+    @property
+    def shed(self) -> Shed:
+        """What is left out now because the machine is overloaded."""
+        return self.pipeline.shed
 
     def coverage(self) -> tuple[Coverage, ...]:
         """So far."""
@@ -90,8 +97,9 @@ class SessionManager:
         try:
             session = Session(uuid4().hex, guild_id, channel_id, self._now(), channel_name)
             pipeline = await self._pipeline(session)
-            source = await self._gateway.join(session)
-            task = self._group.create_task(self._run(guild_id, session, source, pipeline), name=f"session {session.id}")
+            with bound(SESSION_ID, session.id), bound(REQUEST_ID, ""):  # tasks that start here outlive the request
+                source = await self._gateway.join(session)
+                task = self._group.create_task(self._run(guild_id, session, source, pipeline), name=f"session {session.id}")
             self._running[guild_id] = Running(session, source, pipeline, task)
         finally:
             self._joining.discard(guild_id)

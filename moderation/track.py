@@ -1,6 +1,6 @@
 """One speaker: frames → recogniser → segments → detectors → judge → sink.
 
-    put(item) ─▶ inbox ─▶ run(): recogniser ─▶ hypothesis ─▶ segment ─▶ live detectors ─▶ verdict ─▶ alerting ─▶ events
+    intake ─▶ run(): recogniser ─▶ hypothesis ─▶ segment ─▶ live detectors ─▶ verdict ─▶ alerting ─▶ events
                                                               └─▶ slower detectors, beside it, merged when they answer
 
 A recogniser that fails is replaced and the track goes on; a detector that fails is noted in the verdict and the others go on.
@@ -13,35 +13,19 @@ from dataclasses import dataclass, replace
 from moderation.alerting import AlertEvent, Alerting
 from moderation.errors import DetectorError, RecognizerFailed
 from moderation.events import AlertRaised, SegmentFlagged, SegmentTranscribed, SpeakerHeard, TrackFailed
-from moderation.inbox import Inbox, Overflow
-from moderation.models import AudioFrame, Detection, EndOfSpeech, Flag, Hypothesis, Session, Speaker, TranscriptSegment, Verdict, Word
+from moderation.intake import INBOX_SIZE, Intake, Tally
+from moderation.models import AudioFrame, Detection, EndOfSpeech, Flag, Hypothesis, Session, TranscriptSegment, Verdict, Word
 from moderation.policy import judge, merge
 from moderation.ports import Detector, Recognizer, Sink, Transcriber
 from moderation.settings import GuildSettings
+from moderation.shedding import Shedding
 from moderation.timeline import Timeline
+from moderation.vad import VoiceGate
 
 log = logging.getLogger(__name__)
 
-INBOX_SIZE = 500
-"""Items a live track may lag behind: 10 s of 20 ms frames. When full, the oldest goes and is missing from coverage."""
 STABLE_SECONDS = 0.24
 """A partial that stands unchanged for this much more audio counts as seen twice: Vosk decodes in steps of about 0.24 s."""
-WAITING_SIZE = 50
-"""Items a track may lag behind a source that waits for it: 1 s keeps the speakers together."""
-
-
-@dataclass(slots=True)
-class Tally:
-    """What one speaker came to in this session; outlives the track when the speaker leaves and returns."""
-
-    speaker: Speaker
-    heard_seconds: float = 0.0
-    utterances: int = 0
-    segments: int = 0
-    flags: int = 0
-    alerts: int = 0
-    dropped_items: int = 0
-    """Frames that overload cost."""
 
 
 @dataclass(slots=True)
@@ -57,6 +41,10 @@ class Desk:
     settings: Callable[[], GuildSettings]
     aside: Callable[[Coroutine[None, None, None]], bool]
     """Runs something beside the tracks; False when too much runs already (the coroutine is closed then)."""
+    gate: Callable[[], VoiceGate] | None = None
+    """Makes a speaker's gate; None: everything is decoded."""
+    shedding: Shedding | None = None
+    """What to leave out under overload; None where the source waits for the tracks."""
 
 
 class Track:
@@ -65,7 +53,7 @@ class Track:
     def __init__(self, desk: Desk, tally: Tally, inbox_size: int = INBOX_SIZE) -> None:
         self._desk = desk
         self._tally = tally
-        self.inbox: Inbox[AudioFrame | EndOfSpeech] = Inbox(inbox_size, Overflow.DROP_OLDEST)
+        self.intake = Intake(desk.session.id, tally, inbox_size, desk.gate, desk.shedding)
         self._recognizer: Recognizer | None = None
         self._timeline = Timeline()
         self._utterance_start: float | None = None
@@ -76,11 +64,10 @@ class Track:
         """Work through the inbox until it is closed; then finish the last words and release the recogniser."""
         await self._desk.sink.emit(SpeakerHeard(self._desk.session, self._tally.speaker))
         try:
-            async for item in self.inbox:
+            async for item in self.intake:
                 await self._take(item)
-            await self._take(EndOfSpeech(self._tally.speaker.id, self._timeline.media))
         finally:
-            self._tally.dropped_items += self.inbox.dropped
+            self.intake.end()
             await self._release()
 
     async def _take(self, item: AudioFrame | EndOfSpeech) -> None:
@@ -108,7 +95,7 @@ class Track:
         if self._utterance_start is None:
             self._utterance_start = item.start
         self._timeline.advance(item.start, item.seconds, item.received_at)
-        hypothesis = await self._recognizer.accept(item.pcm)
+        hypothesis = await self._recognizer.accept(item.pcm, partials=self.intake.wants_partials)
         if not item.concealed:
             self._tally.heard_seconds += item.seconds
         return hypothesis
@@ -166,6 +153,8 @@ class Track:
 
     async def _conclude(self, segment: TranscriptSegment, verdict: Verdict) -> None:
         if verdict.flags:
+            if self._desk.shedding:
+                self._desk.shedding.found(self._desk.session.id, verdict.severity)
             await self._desk.sink.emit(SegmentFlagged(self._desk.session, self._tally.speaker, segment, verdict))
         await self._emit(self._desk.alerting.final(segment, verdict))
 

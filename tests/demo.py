@@ -10,6 +10,7 @@ import signal
 import statistics
 import sys
 import tempfile
+from collections.abc import Coroutine
 from pathlib import Path
 
 from rich.console import Console
@@ -17,6 +18,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from moderation.errors import ModerationError
 from moderation.events import AlertRaised, AlertRevised, Event, SegmentFlagged, SegmentTranscribed, SpeakerHeard
 from moderation.models import AlertState, Flag, TranscriptSegment
 from tests.scenario import EXPECTED_ALERTS, Stage, conversation, open_stage
@@ -57,11 +59,11 @@ class Display:
                     self._partials[speaker.id] = line
                 self._refresh()
             case SegmentFlagged(_, _, _, verdict):
-                found = ", ".join(f"{f.category} {f.severity}/10 ({f.confidence:.0%})" for f in verdict.flags)
+                found = ", ".join(f"{f.category.replace('_', ' ')} {f.severity}/10 ({f.confidence:.0%})" for f in verdict.flags)
                 self._console.print(Text(f"{'':15}└ flag: {found}", style="red"))
             case AlertRaised(alert):
                 when = "EARLY ALERT" if alert.state is AlertState.EARLY else "ALERT"
-                what = f"{alert.speaker.name}, {', '.join(alert.categories)}, severity {alert.severity}/10"
+                what = f"{alert.speaker.name}, {', '.join(alert.categories).replace('_', ' ')}, severity {alert.severity}/10"
                 self._console.print(Text(f"{'':15}└ {when}: {what}", style="bold red"))
                 self._states[alert.id] = alert.state
             case AlertRevised(alert) if self._states.get(alert.id) is not alert.state:
@@ -101,7 +103,7 @@ def _field(name: str, value: str) -> Text:
     return Text.assemble((f"{name}: ", "bold"), joined)
 
 
-def summary(stage: Stage) -> Table:
+def summary(stage: Stage, console: Console) -> None:
     """Speakers, what was spoken and heard, what came of it, and how fast."""
     table = Table(title="The evening")
     for heading in ("speaker", "spoken s", "heard s", "coverage", "segments", "flags", "alerts"):
@@ -109,11 +111,11 @@ def summary(stage: Stage) -> Table:
     for c in stage.watcher.coverage:
         counts = [str(n) for n in (c.segments, c.flags, c.alerts)]
         table.add_row(c.speaker.name, f"{stage.spoken(c.speaker.id):.1f}", f"{c.heard_seconds:.1f}", f"{c.ratio:.1%}", *counts)
+    console.print(table)
     delays = sorted(stage.latencies().values())
     if delays:
         worst = f"slowest {delays[-1]:.2f} s"
-        table.caption = f"flagged word spoken → alert card at Discord: median {statistics.median(delays):.2f} s, {worst}"
-    return table
+        console.print(f"flagged word spoken → alert card at Discord: median {statistics.median(delays):.2f} s, {worst}")
 
 
 async def run(console: Console, *, keep: bool) -> int:
@@ -129,22 +131,15 @@ async def run(console: Console, *, keep: bool) -> int:
                 await stage.settle()
                 if keep:
                     console.print("\nStaying up: stop with Ctrl-C.")
-                    await _until_interrupted()
+                    await asyncio.Event().wait()
                 await stage.finish()
             console.print()
             card(stage, console)
-            console.print(summary(stage))
+            summary(stage, console)
             missing = EXPECTED_ALERTS - stage.alerted()
             for text in sorted(missing):
                 console.print(f"[red]no alert for: {text}")
             return 1 if missing else 0
-
-
-async def _until_interrupted() -> None:
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await stop.wait()
 
 
 def main() -> int:
@@ -152,7 +147,22 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
     parser.add_argument("--keep", action="store_true", help="stay up until Ctrl-C")
     args = parser.parse_args()
-    return asyncio.run(run(Console(highlight=False), keep=args.keep))
+    try:
+        return asyncio.run(_stoppable(run(Console(highlight=False), keep=args.keep)))
+    except ModerationError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+
+
+async def _stoppable(work: Coroutine[None, None, int]) -> int:
+    """SIGINT and SIGTERM end it cleanly at any time."""
+    task = asyncio.ensure_future(work)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        return 0
 
 
 if __name__ == "__main__":

@@ -45,14 +45,14 @@ class FakeRecognizer:
     def __init__(self) -> None:
         self.fed, self.start, self.heard, self.closed = 0.0, 0.0, "", False
 
-    async def accept(self, pcm: bytes) -> Hypothesis | None:
+    async def accept(self, pcm: bytes, *, partials: bool = True) -> Hypothesis | None:
         self.fed += len(pcm) / BYTES_PER_SECOND
         if pcm[:1] == b"!":
             raise RecognizerFailed("made to fail")
         if not pcm[0]:
             return None
         self.heard += chr(pcm[0])
-        return Hypothesis(self.heard.strip(), final=False) if self.heard.strip() else None
+        return Hypothesis(self.heard.strip(), final=False) if self.heard.strip() and partials else None
 
     async def finish(self) -> Hypothesis | None:
         text, self.heard = self.heard.strip(), ""

@@ -8,6 +8,7 @@ from moderation.errors import DeliveryFailed, ModerationError
 from moderation.health import CallHealth
 from moderation.models import AudioFrame, Session, SourceItem, Speaker
 from moderation.notices import Notice
+from tests.fakes import FakeSource
 
 WELL = CallHealth(
     connected=True,
@@ -60,6 +61,13 @@ class FakeCall:
     def fail(self, error: Exception) -> None:
         self.failure = error
         self.over.set()
+
+
+class FakeLiveSource(FakeSource):
+    """A list of items that is said to come from a call."""
+
+    def health(self) -> CallHealth:
+        return WELL
 
 
 class FakeGateway:

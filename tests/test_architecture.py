@@ -28,6 +28,7 @@ ALLOWED = {
         "bot/commands/",
         "cogs/",
     ),
+    "prometheus_client": ("bot/metrics/",),
     "pydantic": ("config/", "bot/app.py"),
     "rich": ("bot/commands/",),
 }

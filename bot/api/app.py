@@ -1,6 +1,6 @@
 """The HTTP side: an application, and a server for it.
 
-request ─▶ errors as JSON ─▶ size ─▶ token ─▶ handler ─▶ headers
+request ─▶ id, figures ─▶ errors as JSON ─▶ size ─▶ token ─▶ handler ─▶ headers
 """
 
 import time
@@ -9,10 +9,12 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
-from bot.api import health
+from bot.api import health, metrics
 from bot.api.errors import errors
 from bot.api.guard import add_headers, bearer, body_limit
 from bot.api.health import Probe, Readiness
+from bot.api.metrics import Render
+from bot.api.requests import Answered, add_id, requests
 from config.conflicts import is_loopback
 from moderation.errors import SettingsError
 
@@ -24,7 +26,13 @@ GUARDED = web.AppKey("guarded", bool)
 
 
 def create_app(
-    probes: Mapping[str, Probe], *, token: str | None, max_body: int, clock: Callable[[], float] = time.monotonic
+    probes: Mapping[str, Probe],
+    *,
+    token: str | None,
+    max_body: int,
+    clock: Callable[[], float] = time.monotonic,
+    render: Render | None = None,
+    answered: Answered = lambda method, route, status, seconds: None,
 ) -> web.Application:
     """The application.
 
@@ -33,11 +41,16 @@ def create_app(
         token: what clients must send; None lets everybody in, so `serve` then listens on loopback only.
         max_body: bytes of the largest request body.
         clock: monotonic seconds, for how long answers are remembered.
+        render: gives what `/metrics` answers; None: there is no such address.
+        answered: is told of every request.
     """
-    app = web.Application(middlewares=[errors, body_limit(max_body), *([bearer(token)] if token else [])], client_max_size=max_body)
+    inner = [errors, body_limit(max_body), *([bearer(token)] if token else [])]
+    app = web.Application(middlewares=[requests(answered), *inner], client_max_size=max_body)
     app[GUARDED] = bool(token)
-    app.on_response_prepare.append(add_headers)
+    app.on_response_prepare.extend((add_headers, add_id))
     health.add_routes(app, Readiness(probes, clock))
+    if render is not None:
+        metrics.add_routes(app, render)
     return app
 
 

@@ -73,11 +73,11 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     except ModerationError as problem:
         return error(status_of(problem), problem.code, str(problem))
     except Exception:
-        log.exception("a request failed", extra={"method": request.method, "route": _route(request)})
+        log.exception("a request failed", extra={"method": request.method, "route": route_of(request)})
         return error(500, "internal-error", "Something went wrong here; the log has the details.")
 
 
-def _route(request: web.Request) -> str:
+def route_of(request: web.Request) -> str:
     """The route's pattern: an address itself may hold a name."""
     resource = request.match_info.route.resource
     return resource.canonical if resource is not None else "unknown"

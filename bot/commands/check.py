@@ -5,8 +5,9 @@ import asyncio
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from bot.commands.env_file import add_env_file, given_env_file
 
 if TYPE_CHECKING:  # heavy imports stay off `--help`
     import aiohttp
@@ -33,7 +34,7 @@ Check = Callable[["Settings"], Awaitable[Finding]]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("--env-file", type=Path, default=Path(".env"), help="file with settings (default: .env)")
+    add_env_file(parser)
     parser.add_argument("--settings", action="store_true", help="list every setting with its value, default and meaning")
 
 
@@ -42,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     from config.settings import InvalidSettings, Settings  # noqa: PLC0415
 
     try:
-        settings = Settings.load(args.env_file)
+        settings = Settings.load(given_env_file(args))
     except InvalidSettings as error:
         for problem in error.problems:
             _print("settings", Finding(ok=False, detail=problem))
@@ -66,13 +67,17 @@ async def _all(settings: "Settings") -> int:
 
 async def _model(settings: "Settings") -> Finding:
     from bot.speech.model import CACHE_DIR, MODELS_PAGE, find_model  # noqa: PLC0415
+    from bot.speech.vosk import VoskTranscriber  # noqa: PLC0415
     from moderation.errors import ModelMissing  # noqa: PLC0415
 
     wanted = settings.vosk_model_name or settings.vosk_language
     if wanted and not settings.vosk_model_path:
         return Finding(ok=True, detail=f"{wanted} is fetched from {MODELS_PAGE} at the first start, unless {CACHE_DIR} has it")
     try:
-        return Finding(ok=True, detail=str(find_model(path=settings.vosk_model_path)))
+        path = find_model(path=settings.vosk_model_path)
+        transcriber = await asyncio.to_thread(VoskTranscriber.load, path)
+        await transcriber.aclose()
+        return Finding(ok=True, detail=f"{path} loads")
     except ModelMissing as error:
         return Finding(ok=False, detail=str(error))
 
@@ -107,12 +112,12 @@ async def _dave(_: "Settings") -> Finding:
 
 async def _database(settings: "Settings") -> Finding:
     from bot.storage.database import Database  # noqa: PLC0415
-    from moderation.errors import StorageError  # noqa: PLC0415
+    from moderation.errors import ModerationError  # noqa: PLC0415
 
     url = settings.database_url.get_secret_value() if settings.database_url else ""
     try:
         database = await Database.open(url)
-    except StorageError as error:
+    except ModerationError as error:
         return Finding(ok=False, detail=str(error))
     await database.aclose()
     return Finding(ok=True, detail=f"{database.where} opens")

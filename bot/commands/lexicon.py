@@ -1,4 +1,4 @@
-"""`python -m bot lexicon`: checks a lexicon file, or makes one of somebody else's word list."""
+"""`python -m bot lexicon`: checks a lexicon file, makes one of somebody else's word list, or says what of it can be heard."""
 
 import argparse
 import os
@@ -11,7 +11,7 @@ from pathlib import Path
 from moderation.errors import LexiconInvalid
 from moderation.terms import Term, TermType
 
-EX_OK, EX_DATAERR, EX_CANTCREAT = 0, 65, 73
+EX_OK, EX_DATAERR, EX_CANTCREAT, EX_CONFIG = 0, 65, 73, 78
 """Exit codes of sysexits.h."""
 
 FORMATS = ("surge", "dsojevic", "text", "csv")
@@ -19,7 +19,7 @@ FORMATS = ("surge", "dsojevic", "text", "csv")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare `validate FILE` and `import FILE --format F [--out FILE]`."""
+    """Declare `validate FILE`, `import FILE --format F [--out FILE]` and `coverage FILE [--words]`."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     validate = actions.add_parser("validate", help="check a lexicon file: every problem with its line")
     validate.add_argument("file", type=Path, metavar="FILE", help="a JSON lexicon")
@@ -27,11 +27,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     convert.add_argument("file", type=Path, metavar="FILE", help="the word list")
     convert.add_argument("--format", required=True, choices=FORMATS, help="what kind of list it is")
     convert.add_argument("--out", type=Path, metavar="FILE", help="where the lexicon goes; standard output when left out")
+    coverage = actions.add_parser("coverage", help="which terms the configured speech model cannot hear")
+    coverage.add_argument("file", type=Path, metavar="FILE", help="a JSON lexicon")
+    coverage.add_argument("--words", action="store_true", help="show the terms, and what sounds alike; without it, lines only")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the command: 0, or 65 when the file has problems (each told with its line), 73 when the result cannot be written."""
+    """Run it: 0, or 65 when the file has problems (each with its line), 73 when the result cannot be written, 78 without a model."""
     try:
+        if args.action == "coverage":
+            return _coverage(args.file, words=args.words)
         return _validate(args.file) if args.action == "validate" else _import(args.file, args.format, args.out)
     except LexiconInvalid as error:
         for problem in error.problems:
@@ -67,6 +72,18 @@ def _import(path: Path, format_: str, out: Path | None) -> int:
     if out is not None:
         _say(f"written to {out}; name it in FLAG_TERMS_PATH to use it.")
     return EX_OK
+
+
+def _coverage(path: Path, *, words: bool) -> int:
+    from bot.commands.lexicon_coverage import coverage  # noqa: PLC0415
+    from config.settings import InvalidSettings  # noqa: PLC0415
+    from moderation.errors import ModelMissing  # noqa: PLC0415
+
+    try:
+        return coverage(path, words=words)
+    except (ModelMissing, InvalidSettings) as error:
+        _say(str(error))
+        return EX_CONFIG
 
 
 def _summary(terms: Sequence[Term]) -> str:

@@ -23,6 +23,7 @@ from moderation.models import Coverage, Session
 from moderation.pipeline import Pipeline
 from moderation.ports import Detector, Transcriber
 from moderation.settings import GuildSettings
+from moderation.vad import VoiceGate
 
 EX_USAGE, EX_DATAERR, EX_CONFIG = 64, 65, 78
 """Exit codes of sysexits.h."""
@@ -87,7 +88,7 @@ async def _main(args: argparse.Namespace, recordings: Sequence[Recording], secon
     source = ReplaySource(recordings, realtime=args.realtime)
     async with _until_stopped(source), open_core(Settings.load(), lexicon=args.lexicon) as core:
         with screen(source.stop, seconds=seconds, as_json=args.json, partials=args.partials) as (report, advance):
-            coverage, factor = await replay(source, core.transcriber, core.detectors, report, advance)
+            coverage, factor = await replay(source, core.transcriber, core.detectors, report, advance, gate=core.gate)
             report.summary(coverage, factor)
     for problem in source.problems:
         _complain(str(problem))
@@ -100,6 +101,8 @@ async def replay(
     detectors: Sequence[Detector],
     report: Report,
     advance: Callable[[float], None] | None = None,
+    *,
+    gate: Callable[[], VoiceGate] | None = None,
 ) -> tuple[tuple[Coverage, ...], float]:
     """Run a session until the source ends.
 
@@ -109,12 +112,13 @@ async def replay(
         detectors: what judges them.
         report: takes the events.
         advance: told now and then how many seconds of audio have been played.
+        gate: makes speakers' voice gates; None decodes everything.
 
     Returns:
         What each speaker came to, and the real-time factor: seconds of work for each second of audio.
     """
     session = Session(uuid4().hex, guild_id=0, channel_id=0, started_at=datetime.now(UTC))
-    pipeline = Pipeline(session, transcriber, detectors, report, lambda: GuildSettings(guild_id=0), lossless=True)
+    pipeline = Pipeline(session, transcriber, detectors, report, lambda: GuildSettings(guild_id=0), lossless=True, gate=gate)
     started = time.perf_counter()
     async with asyncio.TaskGroup() as group:
         watch = group.create_task(_watch(source, advance), name="progress") if advance else None

@@ -75,6 +75,6 @@ class _Stdout(io.TextIOBase):
     def _reader(self) -> Iterator[None]:
         try:
             yield
-        except BrokenPipeError:
+        except OSError:  # the reader went away, or the disk is full
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             self._gone()

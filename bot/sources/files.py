@@ -12,6 +12,7 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.error import FFmpegError
 
+from bot.sources.wav import promised_seconds
 from moderation.errors import UndecodableAudio
 from moderation.models import BYTES_PER_SECOND, SAMPLE_RATE, SAMPLE_WIDTH
 
@@ -105,6 +106,7 @@ class _Decoding:
         return self._bytes / BYTES_PER_SECOND
 
     def run(self, file: BinaryIO) -> Iterator[bytes]:
+        wav_seconds = promised_seconds(file)
         with self._open(file) as container:
             stream = self._stream(container)
             try:
@@ -114,7 +116,7 @@ class _Decoding:
                 yield from self._flush()
                 raise self._broken(error) from error
             yield from self._flush()
-            self._check_end(container, stream)
+            self._check_end(wav_seconds or _duration(container, stream))
 
     def probe(self, file: BinaryIO) -> float | None:
         with self._open(file) as container:
@@ -181,10 +183,9 @@ class _Decoding:
             self._bytes += len(pcm)
             yield pcm
 
-    def _check_end(self, container: InputContainer, stream: AudioStream) -> None:
+    def _check_end(self, expected: float | None) -> None:
         if not self._bytes:
             raise UndecodableAudio(f"{self._label}: holds no audio that can be decoded.")
-        expected = _duration(container, stream)
         if expected is not None and self._seconds < expected - _SHORT_SECONDS:
             raise UndecodableAudio(
                 f"{self._label}: breaks off at {self._seconds:.1f} s of {expected:.1f} s: truncated or damaged. What came before was used."

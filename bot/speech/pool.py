@@ -87,6 +87,8 @@ class EnginePool:
         self._open = 0
         self._lock = threading.Lock()
         self._created = self._recycled = self._failed = self._samples = 0
+        self.decoded: Callable[[float], None] = lambda seconds: None
+        """Is told, on a decoding thread, how many seconds each piece of audio took."""
 
     async def take(self) -> Engine:
         """An engine for one speaker. Raises `RecognizerFailed` when too many are out or none can be made."""

@@ -7,6 +7,7 @@ A speaker has at most one job in the pool's executor: that keeps their audio in 
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future
 from typing import NamedTuple
@@ -44,8 +45,8 @@ class VoskRecognizer:
         self._busy = False
         self._closed = False
 
-    async def accept(self, pcm: bytes) -> Hypothesis | None:
-        """Feed 16 kHz mono int16 audio of any length; a final, or a partial whose text changed, else None.
+    async def accept(self, pcm: bytes, *, partials: bool = True) -> Hypothesis | None:
+        """Feed 16 kHz mono int16 audio of any length; a final, or (where `partials` are wanted) one whose text changed, else None.
 
         Sentences that end inside one call come back as one final.
 
@@ -58,7 +59,7 @@ class VoskRecognizer:
             finals: list[Hypothesis] = []
             partial = ""
             while len(self._buffer) >= CHUNK_BYTES:
-                heard = await self._decode(min(len(self._buffer), JOB_BYTES), flush=False)
+                heard = await self._decode(min(len(self._buffer), JOB_BYTES), flush=False, partials=partials)
                 finals += heard.finals
                 partial = heard.partial
             if finals:
@@ -103,13 +104,13 @@ class VoskRecognizer:
         finally:
             self._busy = False
 
-    async def _decode(self, size: int, *, flush: bool) -> _Heard:
+    async def _decode(self, size: int, *, flush: bool, partials: bool = False) -> _Heard:
         await self._settle()
         engine = self._engine
         if engine is None:
             raise RecognizerFailed("This recogniser has failed or is closed.")
         pcm = bytes(self._buffer[: size - size % SAMPLE_WIDTH])
-        job = self._job = self._pool.submit(lambda: self._work(engine, pcm, flush=flush))
+        job = self._job = self._pool.submit(lambda: self._work(engine, pcm, flush=flush, partials=partials))
         del self._buffer[: len(pcm)]
         try:
             return await asyncio.wrap_future(job)
@@ -123,13 +124,15 @@ class VoskRecognizer:
         if self._job is not None and not self._job.done():
             await asyncio.wait([asyncio.wrap_future(self._job)])
 
-    def _work(self, engine: Engine, pcm: bytes, *, flush: bool) -> _Heard:
+    def _work(self, engine: Engine, pcm: bytes, *, flush: bool, partials: bool) -> _Heard:
         """On a decoding thread."""
         try:
+            started = time.perf_counter()
             ended = engine.feed(pcm)
+            self._pool.decoded(time.perf_counter() - started)
             self._pool.count(len(pcm) // SAMPLE_WIDTH)
             if not ended and not flush:
-                return _Heard([], results.partial(engine.partial()))
+                return _Heard([], results.partial(engine.partial()) if partials else "")
             worn = self._pool.worn(engine)
             final = results.final(engine.end(flush=flush or worn), self._offset)
         except Exception:  # a vendor's error has no type of its own, and its text may quote speech

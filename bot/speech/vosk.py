@@ -6,7 +6,7 @@ import socket
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
@@ -68,6 +68,10 @@ class VoskTranscriber:
             return results.is_word(word) and "\0" not in word and bool(self._model.vosk_model_find_word(word) >= 0)
         except UnicodeEncodeError:
             return False
+
+    def on_decoded(self, told: Callable[[float], None]) -> None:
+        """`told`, on a decoding thread, how many seconds each piece of audio took."""
+        self._pool.decoded = told
 
     def stats(self) -> SpeechStats:
         """Counters, for metrics."""

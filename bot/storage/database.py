@@ -1,8 +1,9 @@
 """One database: engine, pragmas, transactions, errors."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -42,6 +43,8 @@ class Database:
         self._writing = engine.execution_options(immediate=True)
         self.where = location(engine.url)
         """What it is called in messages: a path, or host and name."""
+        self.observe: Callable[[str, float], None] = lambda operation, seconds: None
+        """Is told `read` or `write` and the seconds of every transaction."""
 
     @classmethod
     async def open(cls, url: str) -> Self:
@@ -73,14 +76,14 @@ class Database:
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """A transaction that only reads."""
-        with translated(self.where):
+        with self._timed("read"), translated(self.where):
             async with self._engine.begin() as connection:
                 yield connection
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
         """A transaction that writes: committed at the end, undone when an exception passes through."""
-        with translated(self.where):
+        with self._timed("write"), translated(self.where):
             async with self._writing.begin() as connection:
                 yield connection
 
@@ -93,6 +96,14 @@ class Database:
         statement = self.insert(table).values(values)
         keys = [c.name for c in table.primary_key]
         return statement.on_conflict_do_update(index_elements=keys, set_={n: statement.excluded[n] for n in values if n not in keys})
+
+    @contextmanager
+    def _timed(self, operation: str) -> Iterator[None]:
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.observe(operation, time.perf_counter() - started)
 
     async def ping(self) -> None:
         """Ask the database something."""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from sqlalchemy import delete, select
+from sqlalchemy import bindparam, delete, select
 
 from bot.storage import rows
 from bot.storage.database import Database
@@ -38,9 +38,8 @@ class SqlGuildStore:
 
     async def set_term(self, guild_id: int, term: Term) -> None:
         """Add or replace a term."""
-        values = {"guild_id": guild_id, "term": term.term, "type": str(term.type), "category": term.category, "severity": term.severity}
         async with self._database.write() as connection:
-            await connection.execute(self._database.upsert(lexicon_terms, values))
+            await connection.execute(self._database.upsert(lexicon_terms, _values(guild_id, term)))
 
     async def remove_term(self, guild_id: int, term: str) -> bool:
         """Whether it was there."""
@@ -48,6 +47,21 @@ class SqlGuildStore:
         async with self._database.write() as connection:
             return (await connection.execute(mine)).rowcount > 0
 
+    async def change_terms(self, guild_id: int, put: Sequence[Term], remove: Sequence[str]) -> None:
+        """Remove terms, then add or replace others, in one transaction."""
+        async with self._database.write() as connection:
+            if remove:
+                gone = delete(lexicon_terms).where(lexicon_terms.c.guild_id == guild_id, lexicon_terms.c.term == bindparam("gone"))
+                await connection.execute(gone, [{"gone": term} for term in remove])
+            if put:
+                columns: rows.Values = {column.name: bindparam(column.name) for column in lexicon_terms.columns}
+                await connection.execute(self._database.upsert(lexicon_terms, columns), [_values(guild_id, term) for term in put])
+
     async def forget(self, user_id: int) -> int:
         """Delete all rows about that user: there are none here, guilds' choices name nobody."""
         return 0
+
+
+def _values(guild_id: int, term: Term) -> rows.Values:
+    """A row of `lexicon_terms`."""
+    return {"guild_id": guild_id, "term": term.term, "type": str(term.type), "category": term.category, "severity": term.severity}

@@ -56,6 +56,11 @@ class Lexicon:
         merged._layers = self._layers + other._layers
         return merged
 
+    @property
+    def categories(self) -> frozenset[str]:
+        """Of all terms that flag."""
+        return frozenset(e.category for layer in self._layers for e in layer.entries.values())
+
     def __len__(self) -> int:
         """Terms that can match, `allow` terms included."""
         return sum(len(layer.entries) + len(layer.allowed) for layer in self._layers)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bot.ogg import LONGEST_GAP, MAX_PACKET, RATE, SILENCE, OpusPacket, checksum, mux, packet_samples
@@ -203,6 +203,8 @@ times = st.floats(allow_nan=True, allow_infinity=True) | st.floats(-5, 100)
 
 
 @given(st.lists(st.tuples(times, st.binary(max_size=300)), max_size=40), times, times)
+@example(packets=[(-0.0078125, b"\0"), (-3.595386269724632e306, b"\0")], start=0.0, end=0.0)
+@example(packets=[(-1.0, b"\0")], start=-3.745194030963158e303, end=0.0)
 def test_any_packets_give_a_valid_file_or_none(packets: list[tuple[float, bytes]], start: float, end: float) -> None:
     data = mux([OpusPacket(*p) for p in packets], start=start, end=end)
     if data is not None:

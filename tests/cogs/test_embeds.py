@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import discord
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,6 +23,7 @@ from moderation.models import (
     TranscriptSegment,
     Verdict,
 )
+from moderation.shedding import Shed
 
 pytestmark = pytest.mark.unit
 
@@ -117,3 +119,15 @@ def test_status_panel() -> None:
     assert "**60%**" in (embed.description or "")
     assert [f.name for f in embed.fields] == ["ada", "2"]
     assert embed.fields[0].value == "heard 60% of 100 s\n5 segments, 1 flags, 1 alerts"
+
+
+def test_status_panel_says_what_overload_costs() -> None:
+    coverage = (Coverage(Speaker(1, "ada"), 100.0, 60.0, 5, 1, 1, shed_seconds=40.0),)
+    embed = status_panel(SESSION, coverage, Shed.CHANNEL)
+    assert embed.title == "Not listening for now"
+    assert "**This channel is not heard for now**" in (embed.description or "")
+    assert str(embed.fields[0].value).endswith("40 s left out: the machine was overloaded")
+    partials = status_panel(SESSION, (Coverage(Speaker(1, "ada"), 100.0, 100.0),), Shed.PARTIALS)
+    assert "end of a sentence" in (partials.description or "")
+    assert partials.colour == discord.Colour.orange()
+    assert "overloaded" not in str(partials.fields[0].value)

@@ -189,7 +189,8 @@ def component_data(components: list[Json], custom_id: str, values: list[str] | N
             if item.get("disabled"):
                 raise InvalidOption(f"component {custom_id!r} is disabled")
             data: Json = {"custom_id": custom_id, "component_type": item["type"], "id": item.get("id", 1)}
-            return data | ({"values": values, "resolved": resolved} if values is not None else {})
+            data |= {"values": values} if values is not None else {}
+            return data | ({"resolved": resolved} if resolved else {})  # menus of texts have none
     raise InvalidOption(f"the message has no component {custom_id!r}")
 
 

@@ -11,6 +11,7 @@ from bot.__main__ import main
 from bot.commands.lexicon import FORMATS
 from moderation.lexicon_files import load
 from moderation.lexicon_imports import FORMATS as READERS
+from tests.bot.speech.audio import MODEL
 
 pytestmark = pytest.mark.integration
 
@@ -83,6 +84,39 @@ def test_a_place_that_cannot_be_written_is_told(tmp_path: Path, capsys: pytest.C
 
 def test_the_command_offers_exactly_the_formats_there_are() -> None:
     assert set(FORMATS) == set(READERS)
+
+
+def test_coverage_says_what_the_model_cannot_hear_by_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VOSK_MODEL_PATH", str(MODEL))
+    assert main(["lexicon", "coverage", str(SAMPLE)]) == 0
+    out = capsys.readouterr().out
+    assert "cannot hear 12 of 40 terms" in out
+    assert "by category: insult 9" in out
+    assert "9: 1" in out
+    assert "line 6: insult, severity 3\n" in out
+    assert "dimwit" not in out
+    assert main(["lexicon", "coverage", "--words", str(SAMPLE)]) == 0
+    assert "line 34: self_harm, severity 10: kill urself lacks urself; sounds like: kill herself, kill yourself" in capsys.readouterr().out
+
+
+def test_coverage_of_a_lexicon_that_can_be_heard(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VOSK_MODEL_PATH", str(MODEL))
+    path = tmp_path / "heard.json"
+    path.write_text('[{"term": "idiot", "type": "word", "category": "insult", "severity": 4}, {"term": "kys", "type": "allow"}]')
+    assert main(["lexicon", "coverage", str(path)]) == 0
+    assert capsys.readouterr().out == "The speech model can hear all 1 terms.\n"
+
+
+def test_coverage_needs_a_model_and_a_lexicon(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VOSK_MODEL_PATH", str(tmp_path / "none"))
+    assert main(["lexicon", "coverage", str(SAMPLE)]) == 78
+    assert "there is no such folder" in capsys.readouterr().err
+    path = tmp_path / "bad.json"
+    path.write_text("{")
+    assert main(["lexicon", "coverage", str(path)]) == 65
+    assert "line 1" in capsys.readouterr().err
 
 
 HELP = """

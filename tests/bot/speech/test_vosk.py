@@ -81,6 +81,19 @@ async def test_partials_come_before_the_final_and_only_when_they_change(transcri
     assert any("stupid idiot" in t for t in texts)
 
 
+async def test_partials_that_are_not_wanted_are_not_made_and_the_final_is_the_same(transcriber: VoskTranscriber) -> None:
+    pcm = conversation()[5].pcm
+    heard = []
+    for wanted in (True, False):
+        recognizer = await transcriber.open()
+        news = [await recognizer.accept(piece, partials=wanted) for piece in frames(pcm, 640)]
+        said = [h for h in (*news, await recognizer.finish()) if h is not None]
+        assert any(not h.final for h in said) is wanted
+        heard.append(finals(said))
+        await recognizer.aclose()
+    assert heard[0] == heard[1] != ""
+
+
 async def test_words_have_times_and_confidences(transcriber: VoskTranscriber) -> None:
     line = conversation()[5]
     recognizer = await transcriber.open()

@@ -14,7 +14,7 @@ from bot.storage.rows import Counts
 from bot.storage.sessions import STALE, SqlSessionStore
 from moderation.errors import StorageError
 from moderation.models import AlertState, Coverage, Finding, Session, Speaker, Verdict
-from moderation.ports import AlertStore, GuildStore, SessionStore
+from moderation.ports import AlertStore, GuildStore, SessionStore, TermStore
 from moderation.settings import GuildSettings
 from moderation.terms import Term, TermType
 from tests.bot.storage.values import ADA, BEN, CLEO, GUILD, NOON, OTHER_GUILD, alert, segment, session, verdict
@@ -235,6 +235,22 @@ async def test_terms_are_added_replaced_and_removed_per_guild(stores: Stores) ->
     assert await guilds.terms(GUILD) == [Term("zebra", TermType.ALLOW), Term("Äpfel und 🍐", TermType.PHRASE, "threat", 9)]
     assert await guilds.remove_term(GUILD, "zebra") is True
     assert await guilds.remove_term(GUILD, "zebra") is False
+    assert [t.term for t in await guilds.terms(OTHER_GUILD)] == ["zebra"]
+
+
+async def test_many_terms_change_in_one_transaction_or_not_at_all(stores: Stores) -> None:
+    guilds: TermStore = stores.guilds
+    await guilds.change_terms(OTHER_GUILD, [Term("zebra", TermType.WORD, "insult", 1)], ())
+    await guilds.change_terms(GUILD, [Term("Zebra", TermType.WORD, "insult", 3), Term("lion", TermType.WORD, "insult", 3)], ())
+    many = [Term(f"term {n}", TermType.PHRASE, "threat", 9) for n in range(5000)]
+    await guilds.change_terms(GUILD, [*many, Term("zebra", TermType.ALLOW), Term("lion", TermType.WORD, "insult", 8)], ["Zebra", "none"])
+    held = {t.term: t for t in await guilds.terms(GUILD)}
+    assert len(held) == 5002
+    assert (held["zebra"].type, held["lion"].severity) == (TermType.ALLOW, 8)
+    with pytest.raises(StorageError):
+        await guilds.change_terms(GUILD, [Term("fine", TermType.WORD, "x", 1), Term("\ud800", TermType.WORD, "x", 1)], ["zebra"])
+    assert {t.term: t for t in await guilds.terms(GUILD)} == held
+    await guilds.change_terms(GUILD, (), ())
     assert [t.term for t in await guilds.terms(OTHER_GUILD)] == ["zebra"]
 
 

@@ -1,0 +1,141 @@
+"""What other parts count anyway, read when Prometheus asks."""
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from bot.alerts import AlertDispatcher
+from bot.metrics.calls import Calls, Sums
+from bot.recorder import Recorder
+from bot.speech.pool import SpeechStats
+from bot.speech.vosk import VoskTranscriber
+from moderation.broadcast import Broadcast
+from moderation.shedding import Shed, Shedding
+
+LEAST_SPOKEN = 5.0
+"""Seconds somebody must have spoken before their coverage counts as a figure."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The parts that count."""
+
+    calls: Calls
+    transcriber: VoskTranscriber
+    dispatcher: AlertDispatcher
+    recorder: Recorder
+    events: Broadcast
+    shedding: Shedding
+
+
+class Readings(Collector):
+    """A custom collector: every scrape reads the counters where they are. Belongs to the event loop."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    def collect(self) -> Iterator[Metric]:
+        """All of them."""
+        sums = self._parts.calls.sums()
+        yield from _receive(sums)
+        yield from self._calls()
+        yield from _heard(sums)
+        yield from _overload(self._parts.shedding)
+        yield from _speech(self._parts.transcriber.stats())
+        yield from self._reactions()
+
+    def _calls(self) -> Iterator[Metric]:
+        health = self._parts.calls.health()
+        yield gauge("earshot_sessions", "Sessions that go on.", len(self._parts.calls))
+        states = {"connected": sum(h.connected for h in health), "deaf": sum(h.deaf for h in health)}
+        yield gauges("earshot_calls", "Voice calls that are connected; those in which nothing can be decrypted.", "state", states)
+        yield gauge("earshot_frames_queued", "Frames on their way from the voice connections to the tracks.", sum(h.queued for h in health))
+        latencies = [h.latency for h in health if math.isfinite(h.latency)]
+        if latencies:
+            yield gauge("earshot_voice_latency_seconds", "Slowest voice heartbeat's round trip.", max(latencies))
+        ratios = [c.ratio for c in self._parts.calls.coverage() if c.spoken_seconds >= LEAST_SPOKEN]
+        if ratios:
+            yield gauge("earshot_lowest_coverage_ratio", "Heard / spoken of whoever is heard worst now.", min(ratios))
+
+    def _reactions(self) -> Iterator[Metric]:
+        dispatcher, recorder = self._parts.dispatcher, self._parts.recorder
+        stats = dispatcher.stats
+        became = {name: getattr(stats, name) for name in ("posted", "edited", "failed", "dropped", "nowhere")}
+        yield counters("earshot_alert_deliveries", "What became of alerts; nowhere: the server set no alert channel.", "outcome", became)
+        yield gauge("earshot_alerts_waiting", "Alerts that wait to be posted or edited.", dispatcher.waiting)
+        rows = {"written": recorder.written, "failed": recorder.failed, "dropped": recorder.dropped}
+        yield counters("earshot_recorder_events", "Events for the database.", "outcome", rows)
+        yield gauge("earshot_recorder_waiting", "Events that wait for the database.", recorder.waiting)
+        yield counter("earshot_reaction_failures", "Events that a subscriber failed on.", self._parts.events.failures)
+
+
+def _receive(sums: Sums) -> Iterator[Metric]:
+    yield counter("earshot_datagrams", "Datagrams that voice servers sent.", sums["datagrams", ""])
+    yield counters("earshot_datagrams_ignored", "Datagrams without voice, by kind.", "kind", labelled(sums, "ignored"))
+    yield counters("earshot_packets", "What became of speakers' voice packets; outcomes overlap.", "outcome", labelled(sums, "packets"))
+    yield counters("earshot_packets_dropped", "Voice packets of nobody in particular, by reason.", "reason", labelled(sums, "dropped"))
+    yield counters("earshot_dave_failures", "Frames that could not be decrypted, by reason.", "reason", labelled(sums, "dave"))
+    yield counter("earshot_rekeys", "How often DAVE's keys were asked for anew.", sums["rekeys", ""])
+    yield counter("earshot_reconnects", "How often a voice connection was lost and came back.", sums["reconnects", ""])
+    yield counter("earshot_frames_dropped", "Frames lost between voice connection and tracks.", sums["handover", ""])
+
+
+def _heard(sums: Sums) -> Iterator[Metric]:
+    yield counter("earshot_spoken_seconds", "Speech that members are known to have sent.", sums["speech", "spoken"])
+    yield counter("earshot_heard_seconds", "Speech that was listened to; divide by spoken for coverage.", sums["speech", "heard"])
+    yield counter("earshot_gated_seconds", "Of what was listened to: noise that was never decoded.", sums["speech", "gated"])
+    yield counter("earshot_shed_seconds", "Speech left out under overload.", sums["shed", "seconds"])
+    yield counter("earshot_shed_silence_seconds", "Sound made up for lost packets, left out under overload.", sums["shed", "silence"])
+    yield counter("earshot_shed_partials", "Pieces of audio without a partial transcript under overload.", sums["shed", "partials"])
+    yield counter("earshot_track_items_dropped", "Frames that speakers' tracks were too slow for.", sums["inbox", "dropped"])
+
+
+def _overload(shedding: Shedding) -> Iterator[Metric]:
+    yield gauge("earshot_shedding_level", "0 nothing is left out, 1 partials, 2 silence too, 3 a channel too.", shedding.level)
+    yield gauge("earshot_track_lag_seconds", "How far whoever is furthest behind is behind.", shedding.lag)
+    entered = {level.name.lower(): shedding.entered[level] for level in Shed if level}
+    yield counters("earshot_shedding_entered", "How often each level was entered.", "level", entered)
+
+
+def _speech(stats: SpeechStats) -> Iterator[Metric]:
+    yield gauges(
+        "earshot_recognisers", "Recognisers held by speakers, and kept for the next.", "state", {"open": stats.open, "idle": stats.idle}
+    )
+    yield gauge("earshot_decode_queue", "Jobs that wait for a decoding thread or run.", stats.queued)
+    made = {"created": stats.created, "recycled": stats.recycled, "failed": stats.failed}
+    yield counters("earshot_recogniser_events", "Recognisers made, replaced because worn, failed.", "event", made)
+    yield counter("earshot_decoded_seconds", "Audio decoded.", stats.seconds_decoded)
+
+
+def labelled(sums: Sums, what: str) -> dict[str, float]:
+    """The sums of one thing by label."""
+    return {label: value for (name, label), value in sums.items() if name == what}
+
+
+def counter(name: str, text: str, value: float) -> Metric:
+    """A counter without labels."""
+    return CounterMetricFamily(name, text, value=value)
+
+
+def counters(name: str, text: str, label: str, values: dict[str, float] | dict[str, int]) -> Metric:
+    """A counter with one label."""
+    return _fill(CounterMetricFamily(name, text, labels=[label]), values.items())
+
+
+def gauge(name: str, text: str, value: float) -> Metric:
+    """A gauge without labels."""
+    return GaugeMetricFamily(name, text, value=value)
+
+
+def gauges(name: str, text: str, label: str, values: dict[str, float] | dict[str, int]) -> Metric:
+    """A gauge with one label."""
+    return _fill(GaugeMetricFamily(name, text, labels=[label]), values.items())
+
+
+def _fill(family: CounterMetricFamily | GaugeMetricFamily, values: Iterable[tuple[str, float]]) -> Metric:
+    for label, value in sorted(values):
+        family.add_metric([label], value)
+    return family
