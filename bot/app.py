@@ -29,7 +29,9 @@ from bot.metrics.calls import Calls
 from bot.metrics.delivery import MeteredDelivery
 from bot.metrics.metrics import Metrics
 from bot.metrics.readings import Parts
+from bot.notices import DiscordNotices
 from bot.pending import MAX_PENDING
+from bot.presence import DiscordPresence
 from bot.probes import probes
 from bot.recorder import Recorder
 from bot.remembered import RememberedSettings
@@ -41,6 +43,7 @@ from bot.storage.guilds import SqlGuildStore
 from bot.storage.migrate import upgrade
 from bot.storage.outbox import SqlOutbox
 from bot.storage.sessions import SqlSessionStore
+from bot.storage.watching import SqlWatchStore
 from bot.voice.opus import load_for_discord
 from bot.writing import RecordWriter
 from cogs.alerts import Alerts
@@ -60,8 +63,10 @@ from moderation.services import Services
 from moderation.sessions import SessionManager
 from moderation.settings import GuildSettings
 from moderation.shedding import Shed, Shedding
+from moderation.supervisor import Supervisor
 from moderation.term_exchange import TermExchange
 from moderation.terms import Term
+from moderation.watching import Watch
 
 log = logging.getLogger(__name__)
 
@@ -149,9 +154,15 @@ async def open_application(settings: Settings, *, connector: aiohttp.BaseConnect
         sessions = await stack.enter_async_context(
             SessionManager(gateway, _pipelines(core, events, remembered, shedding), events),
         )
+        supervisor = Supervisor(sessions, DiscordNotices(client, guilds), events)
+        events.subscribe(supervisor)
+        _background(group, stack, "supervisor", supervisor.run, None)
+        watch = Watch(sessions, supervisor, DiscordPresence(client), SqlWatchStore(database))
+        events.subscribe(watch)
+        _background(group, stack, "watch", watch.run, None)
         calls = Calls(sessions.running)
         metrics.watch(Parts(calls, core.transcriber, dispatcher, recorder, events, shedding), database)
-        services = Services(sessions, guilds, alerts, delivery, *_lexicon_services(core, guilds))
+        services = Services(sessions, supervisor, watch, guilds, alerts, delivery, *_lexicon_services(core, guilds))
         checks = probes(client=client, core=core, database=database, recorder=recorder, dispatcher=dispatcher)
         api = create_app(
             checks,

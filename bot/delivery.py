@@ -113,7 +113,7 @@ class DiscordAlertDelivery:
                 raise TimeoutError
             return await task
         except _ERRORS as error:
-            raise _failed(error, channel_id) from error
+            raise delivery_failed(error, channel_id) from error
         finally:
             task.cancel()
 
@@ -129,7 +129,8 @@ def _files(alert: Alert, clip: bytes | None) -> list[discord.File]:
     return [discord.File(io.BytesIO(clip), filename=f"evidence-{alert.reference}.ogg")]
 
 
-def _failed(error: Exception, channel_id: int) -> DeliveryFailed:
+def delivery_failed(error: Exception, channel_id: int) -> DeliveryFailed:
+    """What to tell of a refusal by discord.py, Discord or the network, and whether to try again."""
     where = f"<#{channel_id}>"
     if isinstance(error, discord.Forbidden):
         permissions = "View Channel, Send Messages, Embed Links, Attach Files and Read Message History"

@@ -5,7 +5,8 @@ from discord import app_commands
 from discord.ext import commands
 
 from cogs.embeds import plain, status_panel
-from moderation.errors import NotFound
+from cogs.panel import LivePanels, Look, live_panel, watched_lines
+from moderation.errors import NotAllowed, NotFound
 from moderation.services import Services
 
 VoiceChannel = discord.VoiceChannel | discord.StageChannel
@@ -18,6 +19,11 @@ class Voice(commands.GroupCog, group_name="voice", group_description="Listen to 
 
     def __init__(self, services: Services) -> None:
         self._services = services
+        self._panels = LivePanels()
+
+    async def cog_unload(self) -> None:
+        """Panels are edited no more."""
+        self._panels.close()
 
     @app_commands.command(description="Join a voice channel, tell its members, and listen")
     @app_commands.describe(channel="Which one; yours when you leave it out")
@@ -35,6 +41,9 @@ class Voice(commands.GroupCog, group_name="voice", group_description="Listen to 
         """End the server's session."""
         await interaction.response.defer(ephemeral=True, thinking=True)
         guild_id = interaction.guild_id or 0
+        if (lost := await self._services.supervisor.stop(guild_id)) is not None:
+            await interaction.followup.send(f"I no longer try to return to <#{lost.channel_id}>.", ephemeral=True)
+            return
         running = self._services.sessions.running(guild_id)
         coverage = await self._services.sessions.stop(guild_id)
         if running is None or coverage is None:
@@ -47,11 +56,51 @@ class Voice(commands.GroupCog, group_name="voice", group_description="Listen to 
     async def status(self, interaction: discord.Interaction) -> None:
         """Show the server's session."""
         running = self._services.sessions.running(interaction.guild_id or 0)
-        if running is None:
-            text = "I am not listening in this server. `/voice join` brings me into a voice channel."
+        lost = self._services.supervisor.returning(interaction.guild_id or 0)
+        if running is None and lost is not None:
+            since = discord.utils.format_dt(lost.since, "R")
+            text = f"I lost the call in <#{lost.session.channel_id}> {since} and keep trying to return. `/voice leave` stops that."
             await interaction.response.send_message(text, ephemeral=True)
             return
-        await interaction.response.send_message(embed=status_panel(running.session, running.coverage(), running.shed), ephemeral=True)
+        if running is None:
+            text = "I am not listening in this server. `/voice join` brings me into a voice channel."
+            await interaction.response.send_message("\n".join([text, *self._watched(interaction)]), ephemeral=True)
+            return
+
+        def look() -> Look | None:
+            now = self._services.sessions.running(running.session.guild_id)
+            watched = tuple(self._watched(interaction))
+            return Look(now.session, now.coverage(), now.source.health(), now.shed, watched) if now is running else None
+
+        seen = Look(running.session, running.coverage(), running.source.health(), running.shed, tuple(self._watched(interaction)))
+        await interaction.response.send_message(embed=live_panel(seen), ephemeral=True)
+        self._panels.keep(interaction, look)
+
+    @app_commands.command(description="Join a channel by myself whenever people are in it")
+    @app_commands.describe(channel="Which one", priority="1 goes first: I can be in one channel at a time. Last when you leave it out")
+    async def watch(
+        self, interaction: discord.Interaction, channel: VoiceChannel, priority: app_commands.Range[int, 1, 25] | None = None
+    ) -> None:
+        """Add `channel` to the watched ones, or move it in their order."""
+        await interaction.response.defer(ephemeral=True, thinking=True)
+        if channel == channel.guild.afk_channel:
+            raise NotAllowed(f"<#{channel.id}> is this server's AFK channel, where nobody can speak. Choose another.")
+        order = await self._services.watch.watch(channel.guild.id, channel.id, priority)
+        listed = "\n".join(f"{place}. <#{each}>" for place, each in enumerate(order, 1))
+        text = "I join these by myself while people are in them; the first that has people gets me, unless you called me elsewhere:"
+        await interaction.followup.send(f"{text}\n{listed}", ephemeral=True)
+
+    @app_commands.command(description="No longer join a channel by myself")
+    @app_commands.describe(channel="Which one")
+    async def unwatch(self, interaction: discord.Interaction, channel: VoiceChannel) -> None:
+        """Take `channel` off the watched ones."""
+        await interaction.response.defer(ephemeral=True, thinking=True)
+        await self._services.watch.unwatch(channel.guild.id, channel.id)
+        await interaction.followup.send(f"I no longer join <#{channel.id}> by myself. A session there goes on.", ephemeral=True)
+
+    def _watched(self, interaction: discord.Interaction) -> list[str]:
+        report = self._services.watch.report(interaction.guild_id or 0)
+        return watched_lines(report, self._services.watch.since)
 
 
 def _own_channel(interaction: discord.Interaction) -> VoiceChannel:

@@ -45,7 +45,8 @@ class Alerting:
         clock: Callable[[], float],
     ) -> None:
         """`clock`: monotonic seconds, for `Alert.raised_at` only."""
-        self._session = session
+        self.session = session
+        """Names another channel after the bot was moved."""
         self._settings = settings
         self._speaker = speaker
         self._clock = clock
@@ -88,7 +89,7 @@ class Alerting:
     def _raise(self, segment: TranscriptSegment, verdict: Verdict, state: AlertState) -> AlertRaised:
         alert = Alert(
             id=segment.id,
-            session=self._session,
+            session=self.session,
             speaker=self._speaker(segment.speaker_id),
             segment=segment,
             verdict=verdict,

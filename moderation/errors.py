@@ -4,6 +4,8 @@
     ├── SettingsError            settings-invalid
     ├── SourceError              source-failed
     │   ├── VoiceDisconnected    voice-disconnected
+    │   │   ├── VoiceRemoved     voice-removed         (somebody's decision: nobody tries to come back)
+    │   │   └── AfkChannel       afk-channel           (somebody moved the bot to where nobody speaks)
     │   ├── VoiceUnavailable     voice-unavailable     (no permission, channel full, no such channel)
     │   ├── UndecodableAudio     undecodable-audio
     │   └── OpusMissing          opus-missing          (`bot.voice.opus`)
@@ -58,6 +60,18 @@ class VoiceDisconnected(SourceError):
     """The voice connection ended and did not come back."""
 
     code = "voice-disconnected"
+
+
+class VoiceRemoved(VoiceDisconnected):
+    """Somebody disconnected the bot from the voice channel, or the channel is gone."""
+
+    code = "voice-removed"
+
+
+class AfkChannel(VoiceDisconnected):
+    """The bot was moved to the server's AFK channel: it does not stay where nobody can speak."""
+
+    code = "afk-channel"
 
 
 class VoiceUnavailable(SourceError):

@@ -1,6 +1,7 @@
 """Facts the pipeline and the session manager emit, in the past tense. Whoever wants to react is a `Sink`."""
 
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from moderation.models import Alert, Coverage, Session, Speaker, TranscriptSegment, Verdict
 
@@ -75,4 +76,79 @@ class SessionEnded:
     """`stopped`, `source-ended`, or an error's code."""
 
 
-Event = SessionStarted | SpeakerHeard | SegmentTranscribed | SegmentFlagged | AlertRaised | AlertRevised | TrackFailed | SessionEnded
+@dataclass(frozen=True, slots=True)
+class SpeakerUnheard:
+    """Somebody speaks and cannot be heard, in spite of a remedy that was tried."""
+
+    session: Session
+    speaker: Speaker
+    """Id 0: it cannot be told who."""
+    since: datetime
+    """UTC."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpeakerHeardAgain:
+    """Follows `SpeakerUnheard`: the speaker is heard again, or left."""
+
+    session: Session
+    speaker: Speaker
+    since: datetime
+    """UTC: when they could no longer be heard."""
+    seconds: float
+    """For how long."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionMoved:
+    """A moderator moved the bot and the session went along; `session` names the channel it is in now."""
+
+    session: Session
+
+
+@dataclass(frozen=True, slots=True)
+class SessionInterrupted:
+    """A session ended and nobody had decided so: joining again is tried from now on."""
+
+    session: Session
+    reason: str
+    """As in `SessionEnded`."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionResumed:
+    """Follows `SessionInterrupted`: the bot is back, in a new session."""
+
+    session: Session
+    """The new one."""
+    before: Session
+    seconds: float
+    """How long nobody was heard."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionAbandoned:
+    """Follows `SessionInterrupted`: joining again is no longer tried."""
+
+    session: Session
+    reason: str
+    """The last error's code, or `stopped` when a moderator said so."""
+    seconds: float
+
+
+Event = (
+    SessionStarted
+    | SpeakerHeard
+    | SegmentTranscribed
+    | SegmentFlagged
+    | AlertRaised
+    | AlertRevised
+    | TrackFailed
+    | SessionEnded
+    | SpeakerUnheard
+    | SpeakerHeardAgain
+    | SessionMoved
+    | SessionInterrupted
+    | SessionResumed
+    | SessionAbandoned
+)

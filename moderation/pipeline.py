@@ -57,6 +57,7 @@ class Pipeline:
         self._tracks: dict[int, Track] = {}
         self._tallies: dict[int, Tally] = {}
         self._source: AudioSource | None = None
+        self._at: Desk | None = None
         self._aside: set[asyncio.Task[None]] = set()
         self.refused_aside = 0
         """Slow detections refused because too many were in flight."""
@@ -78,7 +79,7 @@ class Pipeline:
     async def _run(self, source: AudioSource) -> tuple[Coverage, ...]:
         failure: SourceError | None = None
         async with asyncio.TaskGroup() as group:
-            desk = self._desk(source, group)
+            desk = self._at = self._desk(source, group)
             try:
                 async for item in source.frames():
                     await self._take(item, desk, group)
@@ -89,6 +90,12 @@ class Pipeline:
         if failure is not None:
             raise failure
         return self.coverage()
+
+    def moved(self, session: Session) -> None:
+        """The same session is in another channel now: what comes from here on names that one."""
+        self._session = session
+        if self._at is not None:
+            self._at.session = self._at.alerting.session = session
 
     @property
     def shed(self) -> Shed:

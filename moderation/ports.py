@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Protocol
 
 from moderation.events import Event
+from moderation.health import CallHealth
 from moderation.models import (
     Alert,
     Coverage,
@@ -17,6 +18,8 @@ from moderation.models import (
     TranscriptSegment,
     Verdict,
 )
+from moderation.notices import Notice
+from moderation.seats import Seat, Watched
 from moderation.settings import GuildSettings
 from moderation.terms import Term
 
@@ -41,10 +44,18 @@ class AudioSource(Protocol):
         ...
 
 
+class LiveSource(AudioSource, Protocol):
+    """A source that is a call going on."""
+
+    def health(self) -> CallHealth:
+        """How the connection fares now."""
+        ...
+
+
 class VoiceGateway(Protocol):
     """Joins and leaves voice channels."""
 
-    async def join(self, session: Session) -> AudioSource:
+    async def join(self, session: Session) -> LiveSource:
         """Connect, tell the channel's members that the bot listens, and only then listen.
 
         Raises `VoiceUnavailable` (and says why), `ConsentRequired` when the members could not be told.
@@ -135,6 +146,54 @@ class AlertDelivery(Protocol):
 
     async def edit(self, alert: Alert, settings: GuildSettings, message_id: int, clip: bytes | None) -> None:
         """Bring the card up to date."""
+        ...
+
+
+class NoticeBoard(Protocol):
+    """The moderators' channel, for what they must know about the bot itself."""
+
+    async def show(self, notice: Notice, message_id: int | None) -> int | None:
+        """Post it, or edit the message that stands; the message's id, None where the guild chose no channel. Raises `DeliveryFailed`."""
+        ...
+
+
+class Presence(Protocol):
+    """Who is in which voice channel."""
+
+    def ready(self) -> bool:
+        """Whether that is known yet."""
+        ...
+
+    def people(self, guild_id: int, channel_id: int) -> int:
+        """How many people are there, bots not counted; 0 where there is no such channel."""
+        ...
+
+    def name(self, guild_id: int, channel_id: int) -> str:
+        """The channel's name, empty when unknown."""
+        ...
+
+
+class WatchStore(Protocol):
+    """Watched channels and seats, over restarts."""
+
+    async def watched(self) -> Sequence[Watched]:
+        """All servers' watched channels, each server's in its order."""
+        ...
+
+    async def set_watched(self, guild_id: int, channels: Sequence[int]) -> None:
+        """These and no others, in this order."""
+        ...
+
+    async def seats(self) -> Sequence[Seat]:
+        """Where the bot listened when it was last seen."""
+        ...
+
+    async def take_seat(self, seat: Seat) -> None:
+        """Insert or replace the server's."""
+        ...
+
+    async def give_up_seat(self, guild_id: int) -> None:
+        """The server has none."""
         ...
 
 

@@ -6,7 +6,9 @@ from moderation.audio_trial import AudioTrial
 from moderation.lexicon_service import LexiconService
 from moderation.ports import AlertDelivery, AlertStore, GuildStore
 from moderation.sessions import SessionManager
+from moderation.supervisor import Supervisor
 from moderation.term_exchange import TermExchange
+from moderation.watching import Watch
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +16,8 @@ class Services:
     """Everything a front desk may use."""
 
     sessions: SessionManager
+    supervisor: Supervisor
+    watch: Watch
     guilds: GuildStore
     alerts: AlertStore
     delivery: AlertDelivery

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
@@ -11,10 +11,10 @@ from uuid import uuid4
 
 from moderation.context import REQUEST_ID, SESSION_ID, bound
 from moderation.errors import ModerationError, NotAllowed, SourceError
-from moderation.events import SessionEnded, SessionStarted
+from moderation.events import SessionEnded, SessionMoved, SessionStarted
 from moderation.models import Coverage, Session
 from moderation.pipeline import Pipeline
-from moderation.ports import AudioSource, Sink, VoiceGateway
+from moderation.ports import AudioSource, LiveSource, Sink, VoiceGateway
 from moderation.shedding import Shed
 
 log = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ class Running:
     """A session that is going on."""
 
     session: Session
-    source: AudioSource
+    source: LiveSource
     pipeline: Pipeline
     task: asyncio.Task[None]
     reason: str = "source-ended"
@@ -77,6 +77,10 @@ class SessionManager:
         """The guild's session, if one is going on."""
         return self._running.get(guild_id)
 
+    def all(self) -> tuple[Running, ...]:
+        """Every session that is going on."""
+        return tuple(self._running.values())
+
     def __len__(self) -> int:
         return len(self._running)
 
@@ -116,6 +120,13 @@ class SessionManager:
             await asyncio.wait({running.task})
         return running.coverage()
 
+    async def moved(self, running: Running, channel_id: int, channel_name: str) -> None:
+        """Somebody moved the bot: the session goes on and names its new channel."""
+        running.session = replace(running.session, channel_id=channel_id, channel_name=channel_name)
+        running.pipeline.moved(running.session)
+        log.info("session moved", extra={"session_id": running.session.id, "channel_id": channel_id})
+        await self._sink.emit(SessionMoved(running.session))
+
     async def _run(self, guild_id: int, session: Session, source: AudioSource, pipeline: Pipeline) -> None:
         reason = None
         await self._sink.emit(SessionStarted(session))
@@ -132,6 +143,7 @@ class SessionManager:
             running = self._running.pop(guild_id, None)
             if reason is None:
                 reason = running.reason if running else "source-ended"
+            session = running.session if running else session
             await self._sink.emit(SessionEnded(session, pipeline.coverage(), reason))
             log.info("session ended", extra={"session_id": session.id, "reason": reason})
 

@@ -28,11 +28,12 @@ STABLE_SECONDS = 0.24
 """A partial that stands unchanged for this much more audio counts as seen twice: Vosk decodes in steps of about 0.24 s."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Desk:
     """What every track of a session works with."""
 
     session: Session
+    """Names another channel after the bot was moved."""
     transcriber: Transcriber
     detectors: Sequence[Detector]
     alerting: Alerting

@@ -4,9 +4,10 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 
-from bot.sources.discord import CallHealth, DiscordSource
+from bot.sources.discord import DiscordSource
 from bot.voice.stats import CallStats, SpeakerStats
 from moderation.events import Event, SessionEnded, SessionStarted
+from moderation.health import CallHealth
 from moderation.models import Coverage
 from moderation.sessions import Running
 

@@ -11,19 +11,20 @@ import math
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
 
 import discord
 
 from bot.sources.handover import Handover
+from bot.sources.hearing import HearingWatch
 from bot.sources.notice import VocalChannel
 from bot.voice.client import EarshotVoiceClient
 from bot.voice.connection import EndReason
 from bot.voice.dave import FrameDecryptor
-from bot.voice.deafness import DeafnessWatch
+from bot.voice.deafness import PATIENCE
 from bot.voice.receiver import Receiver, VoiceFrame, VoiceItem
-from bot.voice.stats import CallStats, Drop, SpeakerStats
-from moderation.errors import ModerationError, VoiceDisconnected
+from bot.voice.stats import CallStats, SpeakerStats
+from moderation.errors import ModerationError, VoiceDisconnected, VoiceRemoved
+from moderation.health import CallHealth, Unheard
 from moderation.models import FRAME_SECONDS, AudioFrame, SourceItem, Speaker
 
 log = logging.getLogger(__name__)
@@ -45,28 +46,6 @@ _ENDINGS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class CallHealth:
-    """How a voice connection fares, for status commands and metrics."""
-
-    connected: bool
-    latency: float
-    """Seconds of the last voice heartbeat's round trip; infinite before the first."""
-    dave_version: int
-    """0: the call is not end-to-end encrypted."""
-    dave_epoch: int | None
-    privacy_code: str | None
-    """What members can compare in Discord's client (Voice Details)."""
-    reconnects: int
-    recoveries: int
-    """How often DAVE's keys were lost and asked for anew."""
-    deaf: bool
-    """Packets come and none can be opened, in spite of a remedy that was tried."""
-    queued: int
-    dropped: int
-    """Frames lost because the pipeline was too slow for the queue."""
-
-
 class DiscordSource:
     """Implements `moderation.ports.AudioSource` and `bot.voice.websocket.CallListener`.
 
@@ -81,10 +60,13 @@ class DiscordSource:
         keep: KeepPacket,
         accept: Callable[[int], bool] = lambda user_id: True,
         capacity: int = CAPACITY,
-        watch: DeafnessWatch | None = None,
+        patience: float = PATIENCE,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`keep` is offered every Opus packet that is handed on; who `accept` refuses is not even decrypted, nor is the bot itself."""
+        """`keep` is offered every Opus packet that is handed on; who `accept` refuses is not even decrypted, nor is the bot itself.
+
+        `patience`: seconds of hearing nothing of somebody who speaks, before something is done.
+        """
         self._guild = guild
         self._keep = keep
         self._clock = clock
@@ -97,7 +79,7 @@ class DiscordSource:
         self._receiver.accept = lambda user_id: user_id != own_id and accept(user_id)
         self._guard = threading.Lock()
         self._ticker: asyncio.Task[None] | None = None
-        self._watch = watch or DeafnessWatch()
+        self._watch = HearingWatch(patience)
         self._remedy: asyncio.Task[None] | None = None
         self._ending: ModerationError | None = None
         self._ended = False
@@ -158,7 +140,10 @@ class DiscordSource:
 
     def health(self) -> CallHealth:
         """How the connection fares now."""
-        client = self._client
+        client, channel, voice = self._client, self.channel, self._guild.me.voice
+        speakers, _ = self.statistics()
+        now = self._clock()
+        unheard = tuple(Unheard(self.speaker(user), now - since) for user, since in sorted(self._watch.unheard.items()))
         return CallHealth(
             connected=client is not None and client.is_connected(),
             latency=client.latency if client is not None else math.inf,
@@ -167,9 +152,16 @@ class DiscordSource:
             privacy_code=client.voice_privacy_code if client is not None else None,
             reconnects=client.reconnects if client is not None else 0,
             recoveries=client.recoveries if client is not None else 0,
-            deaf=self._watch.remedies > 0,
+            deaf=bool(unheard),
             queued=len(self._queue),
             dropped=self._queue.dropped,
+            listening=self.listening,
+            channel_id=channel.id if channel is not None else 0,
+            channel_name=channel.name if channel is not None else "",
+            received=sum(each.received for each in speakers.values()),
+            lost=sum(each.lost for each in speakers.values()),
+            server_deafened=voice is not None and voice.deaf,
+            unheard=unheard,
         )
 
     def statistics(self) -> tuple[dict[int, SpeakerStats], CallStats]:
@@ -180,7 +172,8 @@ class DiscordSource:
     def _gone(self, ended: "asyncio.Future[EndReason]") -> None:
         reason = ended.result()
         if reason in _ENDINGS:
-            self._ending = self._ending or VoiceDisconnected(_ENDINGS[reason])
+            kind = VoiceRemoved if reason is EndReason.DISCONNECTED else VoiceDisconnected
+            self._ending = self._ending or kind(_ENDINGS[reason])
         self._end()
 
     def _end(self) -> None:
@@ -240,12 +233,14 @@ class DiscordSource:
 
     def _look_for_deafness(self) -> None:
         speakers, call = self.statistics()
-        opened = sum(each.decrypted for each in speakers.values())
-        refused = sum(sum(each.failed.values()) for each in speakers.values()) + call.dropped.get(Drop.TRANSPORT_REFUSED, 0)
-        remedy = self._watch.look(opened, refused, self._clock())
+        remedy = self._watch.look(speakers, call, self._present(), self._clock())
         if remedy is not None and self._client is not None and (self._remedy is None or self._remedy.done()):
-            log.error("connected but deaf", extra={"guild_id": self._guild.id, "remedy": remedy.value, "tried": self._watch.remedies})
+            log.error("connected but deaf", extra={"guild_id": self._guild.id, "remedy": remedy.value, "unheard": len(self._watch.unheard)})
             self._remedy = asyncio.get_running_loop().create_task(self._client.apply(remedy), name="voice remedy")
+
+    def _present(self) -> frozenset[int]:
+        channel = self.channel
+        return frozenset(channel.voice_states) if channel is not None else frozenset()
 
     # The listener: what the connection tells.
 

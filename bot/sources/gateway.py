@@ -9,7 +9,7 @@ import discord
 
 from bot.sources.discord import DiscordSource
 from bot.sources.notice import NOTICE, ChannelNotice, ChannelStatuses, VocalChannel
-from moderation.errors import ConsentRequired, VoiceUnavailable
+from moderation.errors import AfkChannel, ConsentRequired, VoiceUnavailable
 from moderation.models import Session
 
 log = logging.getLogger(__name__)
@@ -93,6 +93,8 @@ class DiscordVoiceGateway:
         if (other := guild.voice_client) is not None:
             where = getattr(other.channel, "id", channel.id)
             raise VoiceUnavailable(f"Earshot is already in <#{where}>, and can be in one channel of a server only. Make it leave first.")
+        if channel == guild.afk_channel:
+            raise VoiceUnavailable(f"<#{channel.id}> is this server's AFK channel, where nobody can speak. Choose another.")
         allowed = channel.permissions_for(guild.me)
         missing = [name for name, has in (("View Channel", allowed.view_channel), ("Connect", allowed.connect)) if not has]
         if missing:
@@ -152,8 +154,10 @@ class DiscordVoiceGateway:
 
     async def _settle(self, source: DiscordSource) -> None:
         try:
+            if source.channel is not None and source.channel == source.channel.guild.afk_channel:
+                raise AfkChannel("Earshot was moved to the AFK channel and left. Let it join a channel where people speak.")
             await self._tell(source)
-        except ConsentRequired as error:
+        except (AfkChannel, ConsentRequired) as error:
             source.fail(error)
             await source.aclose()
 

@@ -3,7 +3,8 @@
 sessions ─┬─ segments ─── flags
           ├─ coverage
           └─ alerts ─── alert_segments (ids of segments: what was said is stored once, so that it can be forgotten)
-guild_settings     lexicon_terms     outbox (alerts on their way: the one other place that holds what was said, until the card is posted)
+guild_settings     lexicon_terms     watched_channels     seats
+outbox (alerts on their way: the one other place that holds what was said, until the card is posted)
 """
 
 from datetime import UTC, datetime
@@ -209,4 +210,21 @@ outbox = Table(
     Column("payload", Text, nullable=False),  # the alert as JSON; empty once it is undeliverable
     Index(None, "state", "since"),
     Index(None, "speaker_id"),
+)
+
+watched_channels = Table(
+    "watched_channels",
+    metadata,
+    Column("guild_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("channel_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("position", Integer, nullable=False),  # 0 is joined first
+)
+
+seats = Table(
+    "seats",
+    metadata,
+    Column("guild_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("channel_id", BigInteger, nullable=False),
+    Column("channel_name", Text, nullable=False),
+    Column("by_watch", Boolean, nullable=False),
 )

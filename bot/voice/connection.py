@@ -121,6 +121,9 @@ class EarshotConnection(DaveConnectionState):
             ws = await VoiceGatewaySocket.from_connection_state(self, resume=resume, seq_ack=self.ws.seq_ack if resume else -1)
         except (aiohttp.ClientError, OSError) as error:
             raise ConnectionClosed(_NO_WEBSOCKET, shard_id=None, code=ABNORMAL_CLOSURE) from error
+        if self.end_reason is not None:  # told to leave meanwhile: nobody else would ever close this one
+            await ws.close()
+            raise ConnectionClosed(_NO_WEBSOCKET, shard_id=None, code=4014)
         self.state = ConnectionFlowState.websocket_connected
         return ws
 
@@ -236,7 +239,7 @@ class EarshotConnection(DaveConnectionState):
                 return EndReason.DISCONNECTED
             moved = await self._potential_reconnect()
             if moved or self.state in (ConnectionFlowState.disconnected, ConnectionFlowState.connected):
-                return None if moved else EndReason.DISCONNECTED
+                return None if moved else EndReason.CLOSED  # nobody's decision reached us: the main gateway was away
         if code not in NOT_RESUMABLE and await self._resume():
             return None
         return await self._reconnect() if reconnect else EndReason.CLOSED

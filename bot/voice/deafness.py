@@ -5,8 +5,9 @@ from enum import StrEnum
 FRAMES = 50
 """Refused frames that make a case: one second of one speaker."""
 
-PATIENCE = 5.0
-"""Seconds in which nothing opens before something is done; keys that are merely late come sooner."""
+PATIENCE = 3.0
+"""Seconds in which nothing opens before something is done; keys that are merely late come sooner. Looking once a second,
+a second of refused frames is noticed within 5 s."""
 
 MAX_PATIENCE = 320.0
 """Remedies that do not help are tried ever more rarely, at last this many seconds apart."""
@@ -32,15 +33,22 @@ class DeafnessWatch:
         self._since: float | None = None
         self.remedies = 0
         """Remedies named since a frame was last opened."""
+        self.deaf_since: float | None = None
+        """Monotonic seconds of the first refusal since a frame was last opened."""
+
+    def start_over(self, opened: int, refused: int) -> None:
+        """Forget what was: nothing is owed from before these counters."""
+        self._opened, self._refused, self._since = opened, refused, None
+        self.remedies, self._patience, self.deaf_since = 0, self._first_patience, None
 
     def look(self, opened: int, refused: int, now: float) -> Remedy | None:
         """`opened`, `refused`: frames so far, never falling; `now`: monotonic seconds. The remedy to try now, if any."""
         if opened > self._opened:
-            self._opened, self._refused, self._since = opened, refused, None
-            self.remedies, self._patience = 0, self._first_patience
+            self.start_over(opened, refused)
             return None
         if self._since is None and refused > self._refused:
             self._since = now
+            self.deaf_since = self.deaf_since if self.deaf_since is not None else now
         if self._since is None or refused - self._refused < FRAMES or now - self._since < self._patience:
             return None
         self._refused, self._since = refused, None

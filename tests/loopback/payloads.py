@@ -152,7 +152,7 @@ def guild(value: Guild, world: World) -> Json:
         "description": None,
         "owner_id": str(value.owner_id),
         "region": "deprecated",
-        "afk_channel_id": None,
+        "afk_channel_id": str(value.afk_channel_id) if value.afk_channel_id else None,
         "afk_timeout": 300,
         "verification_level": 0,
         "default_message_notifications": 1,

@@ -182,6 +182,7 @@ class Guild:
     id: int
     name: str
     owner_id: int
+    afk_channel_id: int | None = None
     roles: dict[int, Role] = field(default_factory=dict, repr=False)
     channels: dict[int, Channel] = field(default_factory=dict, repr=False)
     members: dict[int, Member] = field(default_factory=dict, repr=False)

@@ -1,63 +1,22 @@
 """The session manager: one session a guild, clean stops, faults that stay inside one session."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 
 import pytest
 
 from moderation.broadcast import Broadcast
-from moderation.errors import ModerationError, NotAllowed, VoiceDisconnected, VoiceUnavailable
+from moderation.errors import NotAllowed, VoiceDisconnected, VoiceUnavailable
 from moderation.events import Event, SessionEnded, SessionStarted
-from moderation.models import AudioFrame, Session, SourceItem, Speaker
+from moderation.models import Session
 from moderation.pipeline import Pipeline
 from moderation.ports import Sink
 from moderation.sessions import SessionManager
 from moderation.settings import GuildSettings
 from tests.fakes import FakeSink, FakeTranscriber
+from tests.fakes_live import FakeGateway
 
 pytestmark = pytest.mark.unit
-
-
-class FakeCall:
-    """A live source: goes on until closed, or until it is told to fail."""
-
-    def __init__(self) -> None:
-        self.closed, self.over = False, asyncio.Event()
-        self.failure: Exception | None = None
-
-    async def frames(self) -> AsyncIterator[SourceItem]:
-        yield AudioFrame(1, 0.0, b"a" * 640)
-        await self.over.wait()
-        if self.failure:
-            raise self.failure
-
-    def speaker(self, speaker_id: int) -> Speaker:
-        return Speaker(speaker_id)
-
-    def spoken_seconds(self, speaker_id: int) -> float:
-        return 0.02 * speaker_id
-
-    async def aclose(self) -> None:
-        self.closed = True
-        self.over.set()
-
-    def fail(self, error: Exception) -> None:
-        self.failure = error
-        self.over.set()
-
-
-class FakeGateway:
-    """Joins at once, or refuses."""
-
-    def __init__(self, refusal: ModerationError | None = None) -> None:
-        self.refusal, self.calls = refusal, list[FakeCall]()
-
-    async def join(self, session: Session) -> FakeCall:
-        await asyncio.sleep(0)
-        if self.refusal:
-            raise self.refusal
-        self.calls.append(FakeCall())
-        return self.calls[-1]
 
 
 def manager(gateway: FakeGateway, sink: Sink) -> SessionManager:

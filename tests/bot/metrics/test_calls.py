@@ -11,7 +11,8 @@ from moderation.models import Session
 from moderation.pipeline import Pipeline
 from moderation.sessions import Running
 from moderation.settings import GuildSettings
-from tests.fakes import FakeSink, FakeSource, FakeTranscriber
+from tests.fakes import FakeSink, FakeTranscriber
+from tests.fakes_live import FakeLiveSource
 from tests.moderation.test_pipeline import SESSION, say
 
 pytestmark = pytest.mark.unit
@@ -26,7 +27,7 @@ class Stand:
 
     async def start(self, guild_id: int) -> Session:
         session, settings = replace(SESSION, id=f"session {guild_id}", guild_id=guild_id), GuildSettings(guild_id)
-        source = FakeSource(say("hello", 0.0))
+        source = FakeLiveSource(say("hello", 0.0))
         pipeline = Pipeline(session, FakeTranscriber(), (), FakeSink(), lambda: settings)
         task = asyncio.create_task(asyncio.sleep(0))
         self.running[guild_id] = Running(session, source, pipeline, task)

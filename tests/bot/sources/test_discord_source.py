@@ -7,7 +7,6 @@ import davey
 import pytest
 
 from bot.sources.discord import DiscordSource
-from bot.voice.deafness import DeafnessWatch
 from moderation.errors import VoiceDisconnected
 from moderation.models import AudioFrame, EndOfSpeech, SpeakerLeft
 from tests.bot.sources.support import VOICES, hearing
@@ -157,7 +156,7 @@ async def test_deafness_is_noticed_and_mended(fault: str) -> None:
     async with world("ada", "ben") as at:
         guild = at.client.get_guild(at.guild.id)
         assert guild is not None
-        source = DiscordSource(guild, keep=lambda speaker_id, start, opus: None, watch=DeafnessWatch(0.5))
+        source = DiscordSource(guild, keep=lambda speaker_id, start, opus: None, patience=0.5)
         client = await at.channel(at.lobby).connect(cls=source.voice_client, timeout=5.0)
         source.listen()
         await at.settled()

@@ -207,7 +207,7 @@ async def test_after_forgetting_no_row_of_any_table_has_the_id(stores: Stores, d
     await stores.alerts.save_alert(alert(of, segment(BEN), context=[ada]), 2)
     for store in (stores.sessions, stores.alerts, stores.guilds):
         await store.forget(ADA)
-    tables = ("sessions", "coverage", "segments", "flags", "alerts", "alert_segments", "guild_settings", "lexicon_terms")
+    tables = ("sessions", "coverage", "segments", "flags", "alerts", "alert_segments", "guild_settings", "lexicon_terms", "seats")
     async with database.read() as connection:
         for table in tables:
             for row in await connection.execute(text(f"SELECT * FROM {table}")):  # noqa: S608

@@ -383,7 +383,7 @@ async def test_a_new_voice_server_while_connecting_does_not_cancel_the_caller(st
 
 @pytest.mark.parametrize(
     ("code", "reason"),
-    [(1000, EndReason.CLOSED), (4021, EndReason.CLOSED), (4014, EndReason.DISCONNECTED), (4022, EndReason.DISCONNECTED)],
+    [(1000, EndReason.CLOSED), (4021, EndReason.CLOSED), (4014, EndReason.CLOSED), (4022, EndReason.CLOSED)],
 )
 async def test_ended_says_why_after_a_close(code: int, reason: EndReason) -> None:
     async with world("ada") as at:

@@ -1,0 +1,118 @@
+"""What moderators must know about the bot itself: that it does not hear somebody, lost a call, is back, or gave up. Pure sentences."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from moderation.models import Session, Speaker
+
+MAX_NAMED = 10
+"""Speakers named in one notice; the rest are a number."""
+
+
+class Grade(StrEnum):
+    """How a notice looks."""
+
+    TROUBLE = "trouble"
+    """Something is not heard now."""
+    MENDED = "mended"
+    """It is over."""
+    ENDED = "ended"
+    """The bot no longer listens and does not try to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One message to a guild's moderators."""
+
+    key: str
+    """The same for every version of the same message."""
+    guild_id: int
+    title: str
+    text: str
+    """May mention channels and users by id; mentions ping nobody."""
+    grade: Grade
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """Somebody who was not heard for a while."""
+
+    speaker: Speaker
+    """Id 0: it cannot be told who."""
+    since: datetime
+    until: datetime | None = None
+    """When they were heard again or left; None: still not."""
+
+
+def not_heard(session: Session, missed: Sequence[Missed], key: str, *, over: bool = False) -> Notice:
+    """Who is or was not heard, since when, until when. `over`: the session ended meanwhile."""
+    deaf = [each for each in missed if each.until is None]
+    lines = [_line(each) for each in missed[-MAX_NAMED:]]
+    if len(missed) > MAX_NAMED:
+        lines.append(f"and {len(missed) - MAX_NAMED} more before")
+    if over:
+        head = f"I left <#{session.channel_id}>. What these members said was not moderated:"
+        return Notice(key, session.guild_id, "I could not hear everybody", "\n".join([head, *lines]), Grade.ENDED)
+    if deaf:
+        title = "I cannot hear somebody who speaks"
+        head = f"In <#{session.channel_id}> I receive speech that I cannot decrypt. I keep asking for new keys and rejoin by myself."
+        tail = (
+            "What they say meanwhile is not moderated: listen yourself if it matters. It helps when they leave the channel and come back."
+        )
+        return Notice(key, session.guild_id, title, "\n".join([head, *lines, tail]), Grade.TROUBLE)
+    head = f"In <#{session.channel_id}> everybody is heard again. What was said in between was not moderated:"
+    return Notice(key, session.guild_id, "Everybody is heard again", "\n".join([head, *lines]), Grade.MENDED)
+
+
+def deafened(session: Session, since: datetime, until: datetime | None, key: str) -> Notice:
+    """A moderator server-deafened the bot."""
+    if until is None:
+        text = (
+            f"Somebody server-deafened me in <#{session.channel_id}> {_at(since)}: I hear nobody. "
+            "Undeafen me, or send me away with `/voice leave`."
+        )
+        return Notice(key, session.guild_id, "I am server-deafened", text, Grade.TROUBLE)
+    text = f"In <#{session.channel_id}> I was server-deafened from {_at(since)} to {_at(until)} and heard nobody meanwhile. I hear again."
+    return Notice(key, session.guild_id, "No longer server-deafened", text, Grade.MENDED)
+
+
+def lost(session: Session, since: datetime, attempts: int, why: str, key: str) -> Notice:
+    """The call is lost and joining again is tried."""
+    text = (
+        f"I lost the call in <#{session.channel_id}> {_at(since)} and nobody is heard there now.\n"
+        f"I keep trying to return ({attempts} attempts so far). `/voice leave` stops that.\n{why}"
+    )
+    return Notice(key, session.guild_id, "I lost the voice call", text.rstrip(), Grade.TROUBLE)
+
+
+def back(session: Session, since: datetime, until: datetime, key: str) -> Notice:
+    """Back in the call."""
+    text = f"I am back in <#{session.channel_id}>. From {_at(since)} to {_at(until)} I heard nobody there."
+    return Notice(key, session.guild_id, "I am listening again", text, Grade.MENDED)
+
+
+def gave_up(session: Session, since: datetime, why: str, key: str) -> Notice:
+    """Joining again is no longer tried."""
+    text = (
+        f"I lost the call in <#{session.channel_id}> {_at(since)} and could not return; I stopped trying. "
+        f"`/voice join` brings me back.\n{why}"
+    )
+    return Notice(key, session.guild_id, "I no longer listen", text.rstrip(), Grade.ENDED)
+
+
+def ended(session: Session, why: str, at: datetime, key: str) -> Notice:
+    """Somebody's decision, or a rule, ended the session."""
+    text = f"I left <#{session.channel_id}> {_at(at)}. {why}"
+    return Notice(key, session.guild_id, "I no longer listen", text, Grade.ENDED)
+
+
+def _line(missed: Missed) -> str:
+    who = f"<@{missed.speaker.id}>" if missed.speaker.id else "somebody (I cannot tell who)"
+    return f"• {who}: not heard since {_at(missed.since)}" + (f" until {_at(missed.until)}" if missed.until else "")
+
+
+def _at(when: datetime) -> str:
+    """Discord shows it in each reader's own time zone."""
+    return f"<t:{int(when.timestamp())}:T>"

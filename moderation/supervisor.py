@@ -1,0 +1,221 @@
+"""Keeps sessions alive: joins again when one ended and nobody decided so, and tells moderators what they did not hear.
+
+SessionEnded ─▶ comes_back(reason)? ─▶ Return: 1, 2, 4 … 60 s between attempts ─▶ SessionResumed | SessionAbandoned
+every second ─▶ Outages of each running session ─▶ SpeakerUnheard, SpeakerHeardAgain, one message to moderators
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import uuid4
+
+from moderation import notices
+from moderation.errors import ConsentRequired, ModerationError, NotAllowed, VoiceUnavailable
+from moderation.events import Event, SessionAbandoned, SessionEnded, SessionInterrupted, SessionResumed
+from moderation.models import Session
+from moderation.notices import Notice
+from moderation.outages import Outages
+from moderation.ports import NoticeBoard, Sink
+from moderation.sessions import Running, SessionManager
+from moderation.standing import StandingMessage
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 1.0
+"""Between two looks at the running sessions."""
+LONGEST_PAUSE = 60.0
+"""Seconds between two attempts to return, at most."""
+GIVE_UP_SECONDS = 1800.0
+"""After so long no further attempt is made, and moderators are told."""
+TELL_ATTEMPTS = 3
+"""Failed attempts (7 s) before moderators are told that the call is lost: most losses end sooner."""
+
+DECIDED = {
+    "voice-removed": "Somebody disconnected me, or the channel is gone. `/voice join` brings me back.",
+    "consent-required": "I could not tell the members that I listen, so I do not. Grant me Set Voice Channel Status or Send Messages.",
+    "afk-channel": "Somebody moved me to the AFK channel, where nobody speaks. `/voice join` brings me back.",
+    "alone": "Nobody but bots had been there for a while. `/voice join` brings me back.",
+}
+"""Ends that are somebody's decision, or a rule's, and what moderators are told of them."""
+SILENT = frozenset({"stopped", "shutdown", "switched"})
+"""Ends that whoever caused them knows of."""
+
+
+def comes_back(reason: str) -> bool:
+    """Whether to join again after an end with that reason: nobody decided it."""
+    return reason not in DECIDED and reason not in SILENT
+
+
+def pause_before(attempt: int) -> float:
+    """Seconds before the attempt of that number, from 0: 1, 2, 4 … 60."""
+    return min(2.0 ** min(attempt, 16), LONGEST_PAUSE)
+
+
+@dataclass(slots=True)
+class Return:
+    """An attempt to come back that is under way."""
+
+    session: Session
+    """The one that was lost."""
+    since: datetime
+    """UTC."""
+    reason: str
+    attempts: int = 0
+    task: asyncio.Task[None] | None = None
+
+
+class Supervisor:
+    """A `Sink` for `SessionEnded`; `run` does the rest. At most one return a guild."""
+
+    def __init__(
+        self,
+        sessions: SessionManager,
+        board: NoticeBoard,
+        sink: Sink,
+        *,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        """`now` is wall time; `sleep` pauses between attempts and looks."""
+        self._sessions = sessions
+        self._board = board
+        self._sink = sink
+        self._now = now
+        self._sleep = sleep
+        self._group = asyncio.TaskGroup()
+        self._open = False
+        self._returns: dict[int, Return] = {}
+        self._outages: dict[str, Outages] = {}
+        self._messages: dict[str, StandingMessage] = {}
+        self.away_seconds: dict[int, float] = {}
+        """Guild → seconds in which a lost call was not listened to, since the start."""
+
+    def returning(self, guild_id: int) -> Return | None:
+        """What is being tried there now."""
+        return self._returns.get(guild_id)
+
+    async def stop(self, guild_id: int) -> Session | None:
+        """A moderator wants no return; the session that was lost, None when no return was under way."""
+        found = self._returns.get(guild_id)
+        if found is None:
+            return None
+        if found.task is not None:
+            found.task.cancel()
+            await asyncio.wait({found.task})
+        self._returns.pop(guild_id, None)
+        await self._abandon(found, "stopped", "A moderator stopped it.")
+        return found.session
+
+    async def run(self) -> None:
+        """Look after sessions until cancelled."""
+        async with self._group:
+            self._open = True
+            try:
+                while True:
+                    await self._look()
+                    await self._sleep(LOOK_SECONDS)
+            finally:
+                self._open = False
+
+    async def emit(self, event: Event) -> None:
+        """Take one event; never waits for Discord."""
+        if not isinstance(event, SessionEnded) or not self._open:
+            return
+        session = event.session
+        outages = self._outages.pop(session.id, None)
+        for notice in outages.end() if outages is not None else ():
+            self._show(notice)
+        if comes_back(event.reason):
+            await self._sink.emit(SessionInterrupted(session, event.reason))
+            self._begin(session, event.reason)
+        elif event.reason in DECIDED:
+            self._show(notices.ended(session, DECIDED[event.reason], self._now(), f"{session.id} ended"))
+        self._tidy()
+
+    def restore(self, guild_id: int, channel_id: int, channel_name: str) -> None:
+        """The process was restarted: return to where it listened. `run` must be under way."""
+        self._begin(Session(uuid4().hex, guild_id, channel_id, self._now(), channel_name), "restarted")
+
+    # Coming back.
+
+    def _begin(self, session: Session, reason: str) -> None:
+        found = self._returns[session.guild_id] = Return(session, self._now(), reason)
+        found.task = self._group.create_task(self._return(found), name=f"return {session.id}")
+
+    async def _return(self, lost: Return) -> None:
+        why = ""
+        while (self._now() - lost.since).total_seconds() < GIVE_UP_SECONDS:
+            await self._sleep(pause_before(lost.attempts))
+            lost.attempts += 1
+            try:
+                session = await self._sessions.start(lost.session.guild_id, lost.session.channel_id, lost.session.channel_name)
+            except NotAllowed:  # a moderator called the bot into a channel meanwhile
+                await self._resumed(lost, self._sessions.running(lost.session.guild_id))
+                return
+            except ConsentRequired as error:
+                why = str(error)
+                break
+            except ModerationError as error:
+                log.warning("could not return", extra={"session_id": lost.session.id, "code": error.code, "attempt": lost.attempts})
+                why = str(error) if isinstance(error, VoiceUnavailable) else ""
+                if lost.attempts >= TELL_ATTEMPTS:
+                    self._show(notices.lost(lost.session, lost.since, lost.attempts, why, _key(lost)))
+            else:
+                await self._resumed(lost, self._sessions.running(session.guild_id))
+                return
+        await self._abandon(lost, lost.reason, why)
+        self._returns.pop(lost.session.guild_id, None)
+
+    async def _resumed(self, lost: Return, running: Running | None) -> None:
+        self._returns.pop(lost.session.guild_id, None)
+        message = self._messages.get(_key(lost))
+        session, until = (running.session if running else lost.session), self._now()
+        seconds = self._count(lost, until)
+        log.info("returned", extra={"session_id": session.id, "before": lost.session.id, "seconds": seconds})
+        await self._sink.emit(SessionResumed(session, lost.session, seconds))
+        if message is not None:
+            message.show(notices.back(session, lost.since, until, _key(lost)))
+
+    async def _abandon(self, lost: Return, reason: str, why: str) -> None:
+        self._show(notices.gave_up(lost.session, lost.since, why, _key(lost)))
+        await self._sink.emit(SessionAbandoned(lost.session, reason, self._count(lost, self._now())))
+
+    def _count(self, lost: Return, until: datetime) -> float:
+        seconds = (until - lost.since).total_seconds()
+        guild_id = lost.session.guild_id
+        self.away_seconds[guild_id] = self.away_seconds.get(guild_id, 0.0) + seconds
+        return seconds
+
+    # Hearing.
+
+    async def _look(self) -> None:
+        for running in self._sessions.all():
+            health = running.source.health()
+            if health.channel_id not in (0, running.session.channel_id):
+                await self._sessions.moved(running, health.channel_id, health.channel_name)
+            outages = self._outages.setdefault(running.session.id, Outages(running.session))
+            outages.session = running.session
+            for news in outages.look(health, self._now()):
+                if isinstance(news, Notice):
+                    self._show(news)
+                else:
+                    await self._sink.emit(news)
+        self._tidy()
+
+    # Messages.
+
+    def _show(self, notice: Notice) -> None:
+        if notice.key not in self._messages:
+            self._messages[notice.key] = StandingMessage(self._board, self._group)
+        self._messages[notice.key].show(notice)
+
+    def _tidy(self) -> None:
+        """Messages of sessions that are neither running nor awaited are edited no more."""
+        live = {running.session.id for running in self._sessions.all()} | {lost.session.id for lost in self._returns.values()}
+        self._messages = {key: message for key, message in self._messages.items() if key.split()[0] in live}
+
+
+def _key(lost: Return) -> str:
+    return f"{lost.session.id} lost"
