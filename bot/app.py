@@ -101,6 +101,7 @@ class Application:
                 await self.client.connect()
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 log.warning("Discord cannot be reached, trying again", extra={"seconds": pause, "error": type(error).__name__})
+                self.client.drop_session()
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, MAX_LOGIN_PAUSE)
             except RuntimeError:  # aiohttp's, when the client was closed in mid-attempt

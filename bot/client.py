@@ -56,3 +56,9 @@ class EarshotClient(commands.Bot):
     async def on_ready(self) -> None:
         """The guilds are here."""
         log.info("connected to Discord", extra={"guilds": len(self.guilds)})
+
+    def drop_session(self) -> None:
+        """Let go of the HTTP session of a login that failed: discord.py makes another for each attempt and leaves the one before open."""
+        session = getattr(self.http, "_HTTPClient__session", None)
+        if isinstance(session, aiohttp.ClientSession):
+            session.detach()  # unlike close, it leaves the connector usable
