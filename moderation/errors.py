@@ -177,3 +177,13 @@ class NotFound(ModerationError):
     """What was asked for is not there."""
 
     code = "not-found"
+
+
+def sentences(error: BaseException) -> list[str]:
+    """What an error says to people, a sentence each; of a group, what all in it say. Empty for errors nobody foresaw."""
+    if isinstance(error, ModerationError):
+        return str(error).splitlines()
+    if isinstance(error, BaseExceptionGroup):
+        found = [sentences(e) for e in error.exceptions]
+        return [s for each in found for s in each] if all(found) else []
+    return []

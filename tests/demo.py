@@ -18,7 +18,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from moderation.errors import ModerationError
+from moderation.errors import sentences
 from moderation.events import AlertRaised, AlertRevised, Event, SegmentFlagged, SegmentTranscribed, SpeakerHeard
 from moderation.models import AlertState, Flag, TranscriptSegment
 from tests.scenario import EXPECTED_ALERTS, Stage, conversation, open_stage
@@ -149,9 +149,11 @@ def main() -> int:
     args = parser.parse_args()
     try:
         return asyncio.run(_stoppable(run(Console(highlight=False), keep=args.keep)))
-    except ModerationError as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
+    except Exception as error:
+        if told := sentences(error):
+            sys.stderr.write("".join(f"{sentence}\n" for sentence in told))
+            return 1
+        raise
 
 
 async def _stoppable(work: Coroutine[None, None, int]) -> int:

@@ -3,6 +3,8 @@
 request ─▶ id, figures ─▶ errors as JSON ─▶ size ─▶ token ─▶ handler ─▶ headers
 """
 
+import errno
+import socket
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -81,5 +83,9 @@ async def _bind(runner: web.AppRunner, host: str, port: int) -> None:
     try:
         await web.TCPSite(runner, host, port).start()
     except OSError as error:
-        advice = "stop what listens there, or choose another port (0 takes a free one)"
-        raise SettingsError([f"API_PORT: {host} port {port} cannot be listened on ({error.strerror}); {advice}"]) from error
+        if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+            problem = f"API_HOST: {host!r} is no address of this machine; set it to one, such as 127.0.0.1"
+        else:
+            advice = "stop what listens there, or choose another port (0 takes a free one)"
+            problem = f"API_PORT: {host} port {port} cannot be listened on ({error.strerror}); {advice}"
+        raise SettingsError([problem]) from error

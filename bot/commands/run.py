@@ -37,12 +37,14 @@ def run(args: argparse.Namespace) -> int:
     from moderation.context import FIELDS  # noqa: PLC0415
 
     logs.configure(settings.log_level, settings.log_format, FIELDS)
-    from moderation.errors import ModerationError  # noqa: PLC0415
+    from moderation.errors import sentences  # noqa: PLC0415
 
     try:
         return asyncio.run(serve(settings))
-    except ModerationError as error:
-        return _refuse(str(error).splitlines())
+    except Exception as error:
+        if told := sentences(error):
+            return _refuse(told)
+        raise
 
 
 def _refuse(problems: list[str]) -> int:

@@ -121,3 +121,16 @@ async def test_without_discord_it_keeps_trying_and_still_stops(tmp_path: Path, c
     os.kill(os.getpid(), signal.SIGTERM)
     assert await asyncio.wait_for(serving, 10) == 0
     assert {r.getMessage() for r in caplog.records} == {"Discord cannot be reached, trying again"}
+
+
+async def test_a_port_that_is_taken_is_told_in_one_sentence(tmp_path: Path) -> None:
+    server = await asyncio.start_server(lambda r, w: w.close(), "127.0.0.1", 0)
+    port = str(server.sockets[0].getsockname()[1])
+    answer = await asyncio.to_thread(
+        lambda: bot("run", folder=tmp_path, DISCORD_TOKEN="MTIz.abc.def", VOSK_MODEL_PATH=str(MODEL), API_PORT=port)
+    )
+    server.close()
+    await server.wait_closed()
+    assert answer.returncode == 78
+    assert f"port {port} cannot be listened on" in answer.stderr
+    assert "Traceback" not in answer.stderr
