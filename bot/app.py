@@ -37,7 +37,9 @@ from bot.recorder import Recorder
 from bot.remembered import RememberedSettings
 from bot.sources.files import decode
 from bot.sources.gateway import DiscordVoiceGateway
+from bot.sources.notice import NOTICE, NOTICE_OPT_IN
 from bot.storage.alerts import SqlAlertStore
+from bot.storage.consent import SqlConsentStore
 from bot.storage.database import Database
 from bot.storage.guilds import SqlGuildStore
 from bot.storage.migrate import upgrade
@@ -48,10 +50,12 @@ from bot.voice.opus import load_for_discord
 from bot.writing import RecordWriter
 from cogs.alerts import Alerts
 from cogs.lexicon import Lexicon
+from cogs.privacy import Privacy
 from cogs.voice import Voice
 from config.settings import LEXICON_PRESETS, Settings
 from moderation.audio_trial import AudioTrial
 from moderation.broadcast import Broadcast
+from moderation.consent import ConsentMode, ConsentRegister
 from moderation.detectors.lexicon import LexiconDetector
 from moderation.errors import LexiconInvalid
 from moderation.hearing import Hearing
@@ -59,6 +63,7 @@ from moderation.lexicon_files import load
 from moderation.lexicon_service import LexiconService
 from moderation.models import Session
 from moderation.pipeline import Pipeline
+from moderation.privacy import PrivacyService
 from moderation.services import Services
 from moderation.sessions import SessionManager
 from moderation.settings import GuildSettings
@@ -70,6 +75,7 @@ from moderation.watching import Watch
 
 log = logging.getLogger(__name__)
 
+NOTICES = {ConsentMode.OPT_OUT: NOTICE, ConsentMode.OPT_IN: NOTICE_OPT_IN}
 DRAIN_SECONDS = 5.0
 """Seconds that alerts and rows still waiting have at shutdown."""
 LEXICON_POLL_SECONDS = 2.0
@@ -130,6 +136,8 @@ async def open_application(settings: Settings, *, connector: aiohttp.BaseConnect
         recorder = Recorder(RecordWriter(rows, alerts, outbox), journal)
         await recorder.recover()
         await rows.close_stale(datetime.now(UTC))
+        consent, register = SqlConsentStore(database), ConsentRegister()
+        await register.load(consent)
         core = await stack.enter_async_context(open_core(settings, terms_of=guilds.terms))
         evidence = EvidenceRing(seconds=settings.earshot_evidence_seconds)
 
@@ -151,7 +159,9 @@ async def open_application(settings: Settings, *, connector: aiohttp.BaseConnect
         _background(group, stack, "lexicon", lambda: _poll(core.lexicon), None)
         _background(group, stack, "event loop lag", metrics.meters.watch_loop, None)
         shedding = Shedding(_overload)
-        gateway = DiscordVoiceGateway(client, keep=evidence.keep)
+        gateway = DiscordVoiceGateway(
+            client, keep=evidence.keep, accept=register.accept, notice=lambda guild: NOTICES[register.mode(guild)]
+        )
         sessions = await stack.enter_async_context(
             SessionManager(gateway, _pipelines(core, events, remembered, shedding), events),
         )
@@ -163,7 +173,8 @@ async def open_application(settings: Settings, *, connector: aiohttp.BaseConnect
         _background(group, stack, "watch", watch.run, None)
         calls = Calls(sessions.running)
         metrics.watch(Parts(calls, core.transcriber, dispatcher, recorder, events, shedding), database)
-        services = Services(sessions, supervisor, watch, guilds, alerts, delivery, *_lexicon_services(core, guilds))
+        privacy = PrivacyService(register, consent, sessions, evidence, gateway)
+        services = Services(sessions, supervisor, watch, guilds, alerts, delivery, *_lexicon_services(core, guilds), privacy)
         checks = probes(client=client, core=core, database=database, recorder=recorder, dispatcher=dispatcher)
         api = create_app(
             checks,
@@ -203,7 +214,7 @@ def _lexicon_services(core: Core, guilds: SqlGuildStore) -> tuple[LexiconService
 
 
 def _cogs(services: Services) -> Sequence[commands.Cog]:
-    return Voice(services), Alerts(services), Lexicon(services)
+    return Voice(services), Alerts(services), Lexicon(services), Privacy(services.privacy)
 
 
 def _background(

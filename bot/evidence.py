@@ -112,6 +112,11 @@ class EvidenceRing:
         for session_id in [s for s, rings in self._sessions.items() if speaker_id in rings]:
             self._drop(session_id, speaker_id)
 
+    def drop_speaker(self, session_id: str, speaker_id: int) -> None:
+        """Drop everything held of that speaker in that session."""
+        if speaker_id in self._sessions.get(session_id, ()):
+            self._drop(session_id, speaker_id)
+
     def drop_session(self, session_id: str) -> None:
         """Drop everything held of that session."""
         for speaker_id in list(self._sessions.get(session_id, ())):

@@ -82,8 +82,11 @@ def plain(text: str) -> str:
     return escape_mentions(escape_markdown(text))
 
 
-def status_panel(session: Session, coverage: Sequence[Coverage], shed: Shed = Shed.NOTHING) -> discord.Embed:
-    """Who is heard how well, and what is left out now because the machine is overloaded."""
+def status_panel(session: Session, coverage: Sequence[Coverage], shed: Shed = Shed.NOTHING, unheard: Sequence[int] = ()) -> discord.Embed:
+    """Who is heard how well, and what is left out now because the machine is overloaded.
+
+    `unheard`: ids of those present who did not agree to be heard.
+    """
     heard, spoken = sum(c.heard_seconds for c in coverage), sum(c.spoken_seconds for c in coverage)
     ratio = f"{heard / spoken:.0%}" if spoken else "nobody has spoken yet"
     since = f"In <#{session.channel_id}> since {format_dt(session.started_at, 'R')}."
@@ -100,6 +103,10 @@ def status_panel(session: Session, coverage: Sequence[Coverage], shed: Shed = Sh
         if c.shed_seconds >= 1:
             value += f"\n{c.shed_seconds:.0f} s left out: the machine was overloaded"
         embed.add_field(name=plain(c.speaker.name)[:256] or str(c.speaker.id), value=value)
+    if unheard:
+        more = f" and {len(unheard) - MAX_ROWS} more" if len(unheard) > MAX_ROWS else ""
+        names = ", ".join(f"<@{user_id}>" for user_id in unheard[:MAX_ROWS])
+        embed.add_field(name="Not heard, by their own choice", value=f"{names}{more}", inline=False)
     if len(coverage) > MAX_ROWS:
         embed.set_footer(text=f"and {len(coverage) - MAX_ROWS} more speakers")
     return embed

@@ -36,12 +36,14 @@ class Look:
     health: CallHealth
     shed: Shed = Shed.NOTHING
     watched: tuple[str, ...] = ()
+    unheard: tuple[int, ...] = ()
+    """Ids of those present who are not heard by their own choice."""
 
 
 def live_panel(look: Look) -> discord.Embed:
     """State, speakers and coverage, encryption, line, and what is wrong."""
     health = look.health
-    embed = status_panel(look.session, look.coverage, look.shed)
+    embed = status_panel(look.session, look.coverage, look.shed, look.unheard)
     if look.shed is not Shed.CHANNEL:  # else the panel says itself that it does not listen
         embed.title = _state(health)
     trouble = degraded(health)

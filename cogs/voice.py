@@ -8,6 +8,7 @@ from cogs.embeds import plain, status_panel
 from cogs.panel import LivePanels, Look, live_panel, watched_lines
 from moderation.errors import NotAllowed, NotFound
 from moderation.services import Services
+from moderation.sessions import Running
 
 VoiceChannel = discord.VoiceChannel | discord.StageChannel
 
@@ -67,13 +68,15 @@ class Voice(commands.GroupCog, group_name="voice", group_description="Listen to 
             await interaction.response.send_message("\n".join([text, *self._watched(interaction)]), ephemeral=True)
             return
 
+        def show(now: Running) -> Look:
+            watched, unheard = tuple(self._watched(interaction)), self._unheard(interaction, now.session.channel_id)
+            return Look(now.session, now.coverage(), now.source.health(), now.shed, watched, unheard)
+
         def look() -> Look | None:
             now = self._services.sessions.running(running.session.guild_id)
-            watched = tuple(self._watched(interaction))
-            return Look(now.session, now.coverage(), now.source.health(), now.shed, watched) if now is running else None
+            return show(now) if now is not None and now is running else None
 
-        seen = Look(running.session, running.coverage(), running.source.health(), running.shed, tuple(self._watched(interaction)))
-        await interaction.response.send_message(embed=live_panel(seen), ephemeral=True)
+        await interaction.response.send_message(embed=live_panel(show(running)), ephemeral=True)
         self._panels.keep(interaction, look)
 
     @app_commands.command(description="Join a channel by myself whenever people are in it")
@@ -101,6 +104,17 @@ class Voice(commands.GroupCog, group_name="voice", group_description="Listen to 
     def _watched(self, interaction: discord.Interaction) -> list[str]:
         report = self._services.watch.report(interaction.guild_id or 0)
         return watched_lines(report, self._services.watch.since)
+
+    def _unheard(self, interaction: discord.Interaction, channel_id: int) -> tuple[int, ...]:
+        """Ids of those in the channel who are not heard by their own choice."""
+        return tuple(self._services.privacy.unheard(interaction.guild_id or 0, _present(interaction, channel_id)))
+
+
+def _present(interaction: discord.Interaction, channel_id: int) -> list[int]:
+    """Ids of the people in the channel."""
+    channel = interaction.guild.get_channel(channel_id) if interaction.guild else None
+    me = interaction.client.user
+    return [i for i in channel.voice_states if me is None or i != me.id] if isinstance(channel, VoiceChannel) else []
 
 
 def _own_channel(interaction: discord.Interaction) -> VoiceChannel:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from enum import StrEnum
 from typing import Generic, TypeVar
 
@@ -50,6 +50,13 @@ class Inbox(Generic[T]):
         while len(self._items) >= self._size and not self._closed:
             self._room.clear()
             await self._room.wait()
+
+    def remove(self, doomed: Callable[[T], bool]) -> list[T]:
+        """Take out the items that are `doomed`, wherever they wait; not counted as dropped."""
+        removed = [item for item in self._items if doomed(item)]
+        self._items = deque(item for item in self._items if not doomed(item))
+        self._room.set()
+        return removed
 
     def close(self) -> None:
         """No more items; the reader gets what is there and then ends. Idempotent."""

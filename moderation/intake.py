@@ -35,6 +35,8 @@ class Tally:
     """Speech left out under overload, as are the next two."""
     shed_silence_seconds: float = 0.0
     shed_partials: int = 0
+    excused_seconds: float = 0.0
+    """Speech that was on its way when the speaker opted out: not heard, and not to be."""
     dropped: int = 0
     """Frames that did not fit into the inbox any more."""
 
@@ -66,6 +68,12 @@ class Intake:
     def close(self) -> None:
         """No more items."""
         self._inbox.close()
+
+    def discard(self) -> float:
+        """No more items, and none of those that wait: seconds of speech among them."""
+        waiting = self._inbox.remove(lambda item: True)
+        self._inbox.close()
+        return sum(item.seconds for item in waiting if isinstance(item, AudioFrame) and not item.concealed)
 
     def end(self) -> None:
         """The track is over: it no longer counts as one that is behind."""

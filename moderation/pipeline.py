@@ -106,6 +106,12 @@ class Pipeline:
         """What each speaker came to so far, by speaker id."""
         return tuple(self._coverage_of(tally) for _, tally in sorted(self._tallies.items()))
 
+    def silence(self, speaker_id: int) -> None:
+        """Drop what that speaker is saying: the audio that waits and the sentence that has begun. What comes later is heard anew."""
+        track = self._tracks.pop(speaker_id, None)
+        if track is not None:
+            self._tally(speaker_id).excused_seconds += track.discard()
+
     async def _take(self, item: SourceItem, desk: Desk, group: asyncio.TaskGroup) -> None:
         if isinstance(item, SpeakerLeft):
             track = self._tracks.pop(item.speaker_id, None)
@@ -146,6 +152,7 @@ class Pipeline:
 
     def _coverage_of(self, tally: Tally) -> Coverage:
         spoken = self._source.spoken_seconds(tally.speaker.id) if self._source else tally.heard_seconds
+        spoken = max(spoken - tally.excused_seconds, tally.heard_seconds if tally.excused_seconds else 0.0)
         return Coverage(
             speaker=tally.speaker,
             spoken_seconds=spoken,

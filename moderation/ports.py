@@ -208,6 +208,10 @@ class Evidence(Protocol):
         """Drop everything held of that session."""
         ...
 
+    def drop_speaker(self, session_id: str, speaker_id: int) -> None:
+        """Drop everything held of that speaker in that session."""
+        ...
+
     def forget(self, speaker_id: int) -> None:
         """Drop everything held of that speaker."""
         ...

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from moderation.audio_trial import AudioTrial
 from moderation.lexicon_service import LexiconService
 from moderation.ports import AlertDelivery, AlertStore, GuildStore
+from moderation.privacy import PrivacyService
 from moderation.sessions import SessionManager
 from moderation.supervisor import Supervisor
 from moderation.term_exchange import TermExchange
@@ -24,3 +25,4 @@ class Services:
     lexicon: LexiconService
     exchange: TermExchange
     audio: AudioTrial
+    privacy: PrivacyService

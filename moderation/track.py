@@ -59,6 +59,12 @@ class Track:
         self._utterance_start: float | None = None
         self._failing = False
         self._standing: tuple[TranscriptSegment, Verdict] | None = None
+        self._discarded = False
+
+    def discard(self) -> float:
+        """End the track without its last words: the speaker must not be heard. Seconds of speech that were waiting."""
+        self._discarded = True
+        return self.intake.discard()
 
     async def run(self) -> None:
         """Work through the inbox until it is closed; then finish the last words and release the recogniser."""
@@ -66,6 +72,8 @@ class Track:
         try:
             async for item in self.intake:
                 await self._take(item)
+            if self._discarded:
+                await self._close_utterance()
         finally:
             self.intake.end()
             await self._release()
@@ -77,6 +85,8 @@ class Track:
             await self._restart(error)
             return
         self._failing = False
+        if self._discarded:
+            return
         if hypothesis is not None and hypothesis.final:
             await self._final(hypothesis)
         elif hypothesis is not None:

@@ -108,6 +108,11 @@ class DiscordSource:
         with self._guard:
             self._receiver.listening = True
 
+    def pause(self) -> None:
+        """Deaf until `listen`: the members are to be told something first."""
+        with self._guard:
+            self._receiver.listening = False
+
     @property
     def listening(self) -> bool:
         """Whether packets are heard now."""
@@ -185,7 +190,10 @@ class DiscordSource:
     async def frames(self) -> AsyncIterator[SourceItem]:
         """Frames in order per speaker. Raises `VoiceDisconnected` when the connection is gone for good, naming why."""
         async for item in self._queue:
-            yield self._hand_on(item) if isinstance(item, VoiceFrame) else item
+            if not isinstance(item, VoiceFrame):
+                yield item
+            elif self._receiver.accept(item.user_id):  # who opted out meanwhile is not handed on either
+                yield self._hand_on(item)
         if self._ending is not None:
             raise self._ending
 

@@ -30,10 +30,13 @@ class DiscordVoiceGateway:
         *,
         keep: KeepPacket,
         accept: Callable[[int, int], bool] = lambda guild_id, user_id: True,
-        notice: str = NOTICE,
+        notice: Callable[[int], str] = lambda guild_id: NOTICE,
         timeout: float = CONNECT_SECONDS,
     ) -> None:
-        """`accept(guild_id, user_id)`: whether that member may be heard at all; asked on the socket-reader thread, so it must be quick."""
+        """`accept(guild_id, user_id)`: whether that member may be heard at all; asked on the socket-reader thread, so it must be quick.
+
+        `notice(guild_id)`: what the members of that server's channels are told.
+        """
         self._client = client
         self._keep = keep
         self._accept = accept
@@ -76,6 +79,24 @@ class DiscordVoiceGateway:
     def source(self, guild_id: int) -> DiscordSource | None:
         """What is heard in that guild now."""
         return self._sources.get(guild_id)
+
+    async def renew(self, guild_id: int, change: Callable[[], None]) -> None:
+        """Stop hearing, make the change, tell the members of the channel anew, hear again. Without a session: only the change.
+
+        Raises `ConsentRequired` when they could not be told; the bot has left then.
+        """
+        source = self._sources.get(guild_id)
+        if source is not None:
+            source.pause()
+        change()
+        if source is None:
+            return
+        try:
+            await self._tell(source)
+        except ConsentRequired as error:
+            source.fail(error)
+            await source.aclose()
+            raise
 
     async def aclose(self) -> None:
         """Leave every channel."""

@@ -17,7 +17,11 @@ from moderation.errors import ConsentRequired
 
 log = logging.getLogger(__name__)
 
-NOTICE = "🎙️ Earshot listens here: what is said is transcribed for this server's moderators."
+NOTICE = "🎙️ Earshot listens here: what is said is transcribed for this server's moderators. /privacy opt-out if you do not want that."
+NOTICE_OPT_IN = (
+    "🎙️ Earshot listens here to those who agree: /privacy opt-in and what you say is transcribed for this server's moderators. "
+    "Nobody else is heard."
+)
 """At most 500 characters (Discord's limit for a status). Free of names: it is the same for all."""
 
 REQUEST_CHANNEL_INFO = 43
@@ -93,10 +97,12 @@ class ChannelStatuses:
 class ChannelNotice:
     """Tells channels, and takes it back when the bot leaves."""
 
-    def __init__(self, statuses: ChannelStatuses, text: str = NOTICE) -> None:
+    def __init__(self, statuses: ChannelStatuses, text: Callable[[int], str] = lambda guild_id: NOTICE) -> None:
+        """`text`: what the members of that server are told now."""
         self._statuses = statuses
         self._text = text
-        self._before: dict[int, str | None] = {}
+        self._before: dict[int, tuple[str | None, str]] = {}
+        """Channel id → the members' own status, and ours."""
 
     async def tell(self, channel: VocalChannel) -> None:
         """Tell the members; the bot must be connected already, or Discord asks for more permissions.
@@ -114,9 +120,9 @@ class ChannelNotice:
         """Put the members' status back, unless they changed it meanwhile. Best while still connected; failure is only logged."""
         if channel.id not in self._before or not isinstance(channel, discord.VoiceChannel):
             return
-        before = self._before.pop(channel.id)
+        before, text = self._before.pop(channel.id)
         try:
-            if self._statuses.get(channel.id) == self._text:
+            if self._statuses.get(channel.id) == text:
                 async with asyncio.timeout(WITHDRAW_SECONDS):
                     await channel.edit(status=before)
         except _FAILURES:
@@ -128,23 +134,24 @@ class ChannelNotice:
         permissions = channel.permissions_for(channel.guild.me)
         if not isinstance(channel, discord.VoiceChannel) or not permissions.set_voice_channel_status:
             return False
-        before = await self._statuses.watch(channel)
+        before, text = await self._statuses.watch(channel), self._text(channel.guild.id)
         try:
             async with asyncio.timeout(HTTP_SECONDS):
-                await channel.edit(status=self._text)
+                await channel.edit(status=text)
         except _FAILURES as error:
             self._statuses.forget(channel.id)
             log.warning("could not set the channel's status", extra={"channel_id": channel.id, "error": type(error).__name__})
             return False
         # What an earlier run that crashed left behind is ours, not the members'.
-        self._before.setdefault(channel.id, None if before == self._text else before)
-        self._statuses.note(channel.id, self._text)
+        own = None if before in (text, NOTICE, NOTICE_OPT_IN) else before
+        self._before.setdefault(channel.id, (own, text))
+        self._statuses.note(channel.id, text)
         return True
 
     async def _send_message(self, channel: VocalChannel) -> bool:
         try:
             async with asyncio.timeout(HTTP_SECONDS):
-                await channel.send(self._text, allowed_mentions=discord.AllowedMentions.none())
+                await channel.send(self._text(channel.guild.id), allowed_mentions=discord.AllowedMentions.none())
         except _FAILURES as error:
             log.warning("could not write into the channel's chat", extra={"channel_id": channel.id, "error": type(error).__name__})
             return False

@@ -5,6 +5,7 @@ sessions ─┬─ segments ─── flags
           └─ alerts ─── alert_segments (ids of segments: what was said is stored once, so that it can be forgotten)
 guild_settings     lexicon_terms     watched_channels     seats
 outbox (alerts on their way: the one other place that holds what was said, until the card is posted)
+guild_privacy      consents          redactions
 """
 
 from datetime import UTC, datetime
@@ -227,4 +228,32 @@ seats = Table(
     Column("channel_id", BigInteger, nullable=False),
     Column("channel_name", Text, nullable=False),
     Column("by_watch", Boolean, nullable=False),
+)
+
+consents = Table(
+    "consents",
+    metadata,
+    Column("guild_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("user_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("heard", Boolean, nullable=False),
+    Column("chosen_at", UtcDateTime, nullable=False),
+    Index(None, "user_id"),
+)
+
+guild_privacy = Table(
+    "guild_privacy",
+    metadata,
+    Column("guild_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("mode", Text, nullable=False),  # opt-out, opt-in
+    Column("transcript_days", Integer),  # null: as the operator set
+    Column("alert_days", Integer),
+)
+
+redactions = Table(  # posted cards from which words are to be removed; names nobody
+    "redactions",
+    metadata,
+    Column("message_id", BigInteger, primary_key=True, autoincrement=False),
+    _guild(),
+    Column("whole", Boolean, nullable=False),  # the card is about whoever asked; otherwise only its context quotes them
+    Column("attempts", Integer, nullable=False),
 )

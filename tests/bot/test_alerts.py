@@ -72,6 +72,9 @@ class FakeEvidence:
             return self.clips.pop(0) if self.clips else None
         return f"{start}-{end}".encode()
 
+    def drop_speaker(self, session_id: str, speaker_id: int) -> None:
+        pass
+
     def forget(self, speaker_id: int) -> None:
         pass
 

@@ -1,0 +1,69 @@
+"""`/privacy`: members decide whether they are heard; moderators decide what holds for those who say nothing."""
+
+import discord
+from discord import app_commands
+from discord.ext import commands
+
+from moderation.consent import ConsentMode
+from moderation.errors import ModerationError, StorageError
+from moderation.privacy import PrivacyService, Standing
+
+MODES = {
+    ConsentMode.OPT_OUT: "everybody is heard unless they opt out",
+    ConsentMode.OPT_IN: "only members who opt in are heard",
+}
+
+
+@app_commands.guild_only()
+class Privacy(commands.GroupCog, group_name="privacy", group_description="What Earshot hears and keeps of you"):
+    """Slash commands for every member, about themselves."""
+
+    def __init__(self, privacy: PrivacyService) -> None:
+        self._privacy = privacy
+
+    @app_commands.command(name="opt-out", description="Do not be heard by Earshot in this server, from now on")
+    async def opt_out(self, interaction: discord.Interaction) -> None:
+        """Hear the caller no more."""
+        try:
+            await self._privacy.opt_out(interaction.guild_id or 0, interaction.user.id)
+        except StorageError as error:
+            raise ModerationError(
+                "You are no longer heard, but I could not save that: after a restart you would be heard again. "
+                "Use `/privacy opt-out` once more in a minute."
+            ) from error
+        text = (
+            "You are no longer heard in this server: what you say is dropped before it is decrypted. Moderators see that you opted out, "
+            "nothing else. `/privacy opt-in` changes that."
+        )
+        await interaction.response.send_message(text, ephemeral=True)
+
+    @app_commands.command(name="opt-in", description="Be heard by Earshot in this server, from now on")
+    async def opt_in(self, interaction: discord.Interaction) -> None:
+        """Hear the caller again."""
+        await self._privacy.opt_in(interaction.guild_id or 0, interaction.user.id)
+        text = "From now on Earshot hears you in this server, and transcribes it for its moderators. `/privacy opt-out` ends that at once."
+        await interaction.response.send_message(text, ephemeral=True)
+
+    @app_commands.command(description="Whether Earshot hears you in this server")
+    async def status(self, interaction: discord.Interaction) -> None:
+        """Say how the caller stands."""
+        standing = self._privacy.standing(interaction.guild_id or 0, interaction.user.id)
+        await interaction.response.send_message(_sentence(standing), ephemeral=True)
+
+    @app_commands.command(description="For moderators: who is heard of those who chose nothing")
+    @app_commands.describe(mode="opt-out: all unless they opt out; opt-in: only those who opted in")
+    @app_commands.checks.has_permissions(manage_guild=True)
+    async def mode(self, interaction: discord.Interaction, mode: ConsentMode) -> None:
+        """Set the server's mode and tell the channel."""
+        await interaction.response.defer(ephemeral=True, thinking=True)
+        await self._privacy.set_mode(interaction.guild_id or 0, mode)
+        text = f"In this server {MODES[mode]}. Who chose for themselves keeps that choice; the voice channel's notice says it."
+        await interaction.followup.send(text, ephemeral=True)
+
+
+def _sentence(standing: Standing) -> str:
+    rule = f"In this server {MODES[standing.mode]}"
+    why = {None: f"{rule}, and you chose nothing", True: "You opted in", False: "You opted out"}[standing.chosen]
+    if standing.heard:
+        return f"{why}: Earshot hears you when it is in your voice channel. `/privacy opt-out` ends that at once."
+    return f"{why}: Earshot does not hear you. `/privacy opt-in` changes that."
