@@ -73,6 +73,7 @@ class AlertDispatcher:
         self._under_way: dict[int, Pending] = {}
         self._messages: OrderedDict[str, int] = OrderedDict()
         self._news = asyncio.Event()
+        self._landed = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
         self._closed = False
@@ -131,7 +132,12 @@ class AlertDispatcher:
         await self._idle.wait()
 
     async def forget(self, user_id: int) -> int:
-        """Drop what waits about that user; how many alerts. What is under way this moment still arrives."""
+        """Drop what waits about that user, after what is under way has arrived; how many alerts."""
+        while any(alert_without_user(i.alert, user_id) != i.alert for i in self._under_way.values()):
+            self._landed.clear()
+            await self._landed.wait()
+        for alert_id in [i for i in self._messages if f":{user_id}:" in i]:
+            del self._messages[alert_id]
         count = 0
         for item in [i for i in self._room if i not in self._under_way.values()]:
             kept = alert_without_user(item.alert, user_id)
@@ -186,6 +192,7 @@ class AlertDispatcher:
             self._delivered(item, alert, message_id)
         finally:
             del self._under_way[item.guild_id]
+            self._landed.set()
             self._news.set()
 
     async def _bring(self, item: Pending, alert: Alert) -> int | None:

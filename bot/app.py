@@ -32,14 +32,13 @@ from bot.metrics.readings import Parts
 from bot.notices import DiscordNotices
 from bot.pending import MAX_PENDING
 from bot.presence import DiscordPresence
+from bot.privacy import Privacy
 from bot.probes import probes
 from bot.recorder import Recorder
 from bot.remembered import RememberedSettings
 from bot.sources.files import decode
 from bot.sources.gateway import DiscordVoiceGateway
-from bot.sources.notice import NOTICE, NOTICE_OPT_IN
 from bot.storage.alerts import SqlAlertStore
-from bot.storage.consent import SqlConsentStore
 from bot.storage.database import Database
 from bot.storage.guilds import SqlGuildStore
 from bot.storage.migrate import upgrade
@@ -50,12 +49,11 @@ from bot.voice.opus import load_for_discord
 from bot.writing import RecordWriter
 from cogs.alerts import Alerts
 from cogs.lexicon import Lexicon
-from cogs.privacy import Privacy
+from cogs.privacy import Privacy as PrivacyCog
 from cogs.voice import Voice
 from config.settings import LEXICON_PRESETS, Settings
 from moderation.audio_trial import AudioTrial
 from moderation.broadcast import Broadcast
-from moderation.consent import ConsentMode, ConsentRegister
 from moderation.detectors.lexicon import LexiconDetector
 from moderation.errors import LexiconInvalid
 from moderation.hearing import Hearing
@@ -63,7 +61,7 @@ from moderation.lexicon_files import load
 from moderation.lexicon_service import LexiconService
 from moderation.models import Session
 from moderation.pipeline import Pipeline
-from moderation.privacy import PrivacyService
+from moderation.privacy import Forgetting
 from moderation.services import Services
 from moderation.sessions import SessionManager
 from moderation.settings import GuildSettings
@@ -75,9 +73,10 @@ from moderation.watching import Watch
 
 log = logging.getLogger(__name__)
 
-NOTICES = {ConsentMode.OPT_OUT: NOTICE, ConsentMode.OPT_IN: NOTICE_OPT_IN}
 DRAIN_SECONDS = 5.0
 """Seconds that alerts and rows still waiting have at shutdown."""
+CATCH_UP_SECONDS = 5.0
+"""How long a deletion waits for rows that are being written."""
 LEXICON_POLL_SECONDS = 2.0
 """How often the lexicon file is looked at for changes."""
 MAX_LOGIN_PAUSE = 60.0
@@ -95,6 +94,7 @@ class Application:
     recorder: Recorder
     core: Core
     evidence: EvidenceRing
+    forgetting: Forgetting
     api_port: int
     """The bound port."""
 
@@ -136,13 +136,12 @@ async def open_application(settings: Settings, *, connector: aiohttp.BaseConnect
         recorder = Recorder(RecordWriter(rows, alerts, outbox), journal)
         await recorder.recover()
         await rows.close_stale(datetime.now(UTC))
-        consent, register = SqlConsentStore(database), ConsentRegister()
-        await register.load(consent)
         core = await stack.enter_async_context(open_core(settings, terms_of=guilds.terms))
         evidence = EvidenceRing(seconds=settings.earshot_evidence_seconds)
 
         events = Broadcast()
         client = EarshotClient(lambda _: _cogs(services), connector)
+        private = await Privacy.open(database, client)
         delivery = DiscordAlertDelivery(client)
         metrics = Metrics(lambda: core.lexicon.lexicon.categories)
         dispatcher = AlertDispatcher(MeteredDelivery(delivery, metrics.meters.delivered), evidence, remembered.settings, recorder)
@@ -159,9 +158,7 @@ async def open_application(settings: Settings, *, connector: aiohttp.BaseConnect
         _background(group, stack, "lexicon", lambda: _poll(core.lexicon), None)
         _background(group, stack, "event loop lag", metrics.meters.watch_loop, None)
         shedding = Shedding(_overload)
-        gateway = DiscordVoiceGateway(
-            client, keep=evidence.keep, accept=register.accept, notice=lambda guild: NOTICES[register.mode(guild)]
-        )
+        gateway = DiscordVoiceGateway(client, keep=evidence.keep, accept=private.register.accept, notice=private.notice)
         sessions = await stack.enter_async_context(
             SessionManager(gateway, _pipelines(core, events, remembered, shedding), events),
         )
@@ -173,8 +170,33 @@ async def open_application(settings: Settings, *, connector: aiohttp.BaseConnect
         _background(group, stack, "watch", watch.run, None)
         calls = Calls(sessions.running)
         metrics.watch(Parts(calls, core.transcriber, dispatcher, recorder, events, shedding), database)
-        privacy = PrivacyService(register, consent, sessions, evidence, gateway)
-        services = Services(sessions, supervisor, watch, guilds, alerts, delivery, *_lexicon_services(core, guilds), privacy)
+        forgetting = private.forgetting(
+            {
+                "running sessions": sessions.forget,
+                "figures": metrics.meters.forget,
+                "audio in memory": evidence.forget,
+                "alerts under way": dispatcher.forget,
+                "rows under way": lambda user_id: recorder.caught_up(CATCH_UP_SECONDS),
+            },
+            {
+                "rows still queued": recorder.forget,
+                "the outbox": outbox.forget,
+                "alerts": alerts.forget,
+                "transcripts": rows.forget,
+            },
+        )
+        for name, run, close in private.workers(forgetting):
+            _background(group, stack, name, run, close)
+        services = Services(
+            sessions,
+            supervisor,
+            watch,
+            guilds,
+            alerts,
+            delivery,
+            *_lexicon_services(core, guilds),
+            private.service(sessions, evidence, gateway, forgetting),
+        )
         checks = probes(client=client, core=core, database=database, recorder=recorder, dispatcher=dispatcher)
         api = create_app(
             checks,
@@ -184,7 +206,7 @@ async def open_application(settings: Settings, *, connector: aiohttp.BaseConnect
             answered=metrics.meters.answered,
         )
         port = await stack.enter_async_context(serve(api, settings.api_host, settings.api_port))
-        yield Application(client, services, events, dispatcher, recorder, core, evidence, port)
+        yield Application(client, services, events, dispatcher, recorder, core, evidence, forgetting, port)
 
 
 def _pipelines(core: Core, events: Broadcast, guilds: RememberedSettings, shedding: Shedding) -> Callable[[Session], Awaitable[Pipeline]]:
@@ -214,7 +236,7 @@ def _lexicon_services(core: Core, guilds: SqlGuildStore) -> tuple[LexiconService
 
 
 def _cogs(services: Services) -> Sequence[commands.Cog]:
-    return Voice(services), Alerts(services), Lexicon(services), Privacy(services.privacy)
+    return Voice(services), Alerts(services), Lexicon(services), PrivacyCog(services.privacy)
 
 
 def _background(

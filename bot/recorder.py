@@ -252,6 +252,11 @@ class Recorder:
             task.exception()  # looked at, so that asyncio does not complain
         return True
 
+    async def caught_up(self, timeout: float) -> None:
+        """Wait until what is queued now is written or journalled, at most so many seconds."""
+        if waiting := [queued.safe for queued in self._queue]:
+            await asyncio.wait(waiting, timeout=timeout)
+
     async def forget(self, user_id: int) -> int:
         """Drop everything about that user from memory and journal; how many records. Call it before the stores' own `forget`."""
 

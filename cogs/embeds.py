@@ -17,6 +17,8 @@ MAX_TURN = 180
 """Characters of one turn of the context."""
 MAX_ROWS = 20
 """Speakers in a status panel."""
+AROUND = "Around it"
+"""Name of the field with the turns around an alert."""
 WELL_HEARD = 0.95
 """Coverage from which the panel is green."""
 
@@ -55,7 +57,7 @@ def alert_card(alert: Alert, *, clip_lost: bool = False) -> discord.Embed:
     embed.add_field(name="Severity", value=f"{alert.severity}/10")
     embed.add_field(name="Confidence", value=_confidence(alert))
     if alert.context:
-        embed.add_field(name="Around it", value=_context(alert), inline=False)
+        embed.add_field(name=AROUND, value=_context(alert), inline=False)
     embed.add_field(name="Detectors", value=_detectors(alert.verdict) or "none", inline=False)
     if clip_lost:
         embed.add_field(name="Evidence", value=CLIP_LOST, inline=False)

@@ -4,10 +4,16 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
+from cogs.confirm import Confirm
 from moderation.consent import ConsentMode
 from moderation.errors import ModerationError, StorageError
-from moderation.privacy import PrivacyService, Standing
+from moderation.privacy import Forgotten, PrivacyService, Standing
 
+DELETE_QUESTION = (
+    "This deletes everything I keep about you, in all servers: transcripts, flags, alerts about you, your words around others' alerts, "
+    "and the audio held in memory. Alert cards that quote you are edited. If you opted out, that one choice stays, because without it "
+    "you would be heard again. It cannot be undone."
+)
 MODES = {
     ConsentMode.OPT_OUT: "everybody is heard unless they opt out",
     ConsentMode.OPT_IN: "only members who opt in are heard",
@@ -50,6 +56,15 @@ class Privacy(commands.GroupCog, group_name="privacy", group_description="What E
         standing = self._privacy.standing(interaction.guild_id or 0, interaction.user.id)
         await interaction.response.send_message(_sentence(standing), ephemeral=True)
 
+    @app_commands.command(name="delete-my-data", description="Delete everything Earshot keeps about you, in all servers")
+    async def delete_my_data(self, interaction: discord.Interaction) -> None:
+        """Ask, then delete."""
+
+        async def act() -> str:
+            return _deleted(await self._privacy.delete(interaction.user.id))
+
+        await interaction.response.send_message(DELETE_QUESTION, view=Confirm(act, "Delete everything"), ephemeral=True)
+
     @app_commands.command(description="For moderators: who is heard of those who chose nothing")
     @app_commands.describe(mode="opt-out: all unless they opt out; opt-in: only those who opted in")
     @app_commands.checks.has_permissions(manage_guild=True)
@@ -59,6 +74,18 @@ class Privacy(commands.GroupCog, group_name="privacy", group_description="What E
         await self._privacy.set_mode(interaction.guild_id or 0, mode)
         text = f"In this server {MODES[mode]}. Who chose for themselves keeps that choice; the voice channel's notice says it."
         await interaction.followup.send(text, ephemeral=True)
+
+
+def _deleted(forgotten: Forgotten) -> str:
+    if forgotten.failed:
+        return (
+            f"Not all of it is gone yet: {', '.join(forgotten.failed)} could not be reached. I try again every few minutes until it is. "
+            "If this bot is restarted meanwhile, please use `/privacy delete-my-data` again."
+        )
+    return (
+        "Everything I kept about you is deleted. Alert cards that quote you are being edited now; where Discord does not let me, I try "
+        "again until it does. What you say from now on is heard again unless you opted out: `/privacy opt-out`."
+    )
 
 
 def _sentence(standing: Standing) -> str:

@@ -86,6 +86,18 @@ class Alerting:
                 events.append(self._raise(segment, verdict, AlertState.CONFIRMED))
         return events
 
+    def forget(self, user_id: int) -> int:
+        """Drop what that user said, their alert, and their turns around others' alerts; how much."""
+        before = len(self._turns) + len(self._open)
+        self._turns = deque((t for t in self._turns if t.segment.speaker_id != user_id), maxlen=MAX_TURNS)
+        self._open.pop(user_id, None)
+        self._seen.pop(user_id, None)
+        for opened in self._open.values():
+            context = tuple(t for t in opened.alert.context if t.segment.speaker_id != user_id)
+            speakers = tuple(s for s in opened.alert.speakers if s.id != user_id)
+            opened.alert = replace(opened.alert, context=context, speakers=speakers)
+        return before - len(self._turns) - len(self._open)
+
     def _raise(self, segment: TranscriptSegment, verdict: Verdict, state: AlertState) -> AlertRaised:
         alert = Alert(
             id=segment.id,

@@ -59,6 +59,9 @@ class Pipeline:
         self._source: AudioSource | None = None
         self._at: Desk | None = None
         self._aside: set[asyncio.Task[None]] = set()
+        self._alerting: Alerting | None = None
+        self._first_utterance = 0
+        """Where new speakers begin to count, so that no id of a forgotten utterance is used again."""
         self.refused_aside = 0
         """Slow detections refused because too many were in flight."""
 
@@ -112,6 +115,17 @@ class Pipeline:
         if track is not None:
             self._tally(speaker_id).excused_seconds += track.discard()
 
+    def forget(self, speaker_id: int) -> int:
+        """Drop everything about that speaker; how much. Should they go on speaking, they begin anew."""
+        track = self._tracks.pop(speaker_id, None)
+        if track is not None:
+            track.discard(forget=True)
+        tally = self._tallies.pop(speaker_id, None)
+        if tally is not None:
+            self._first_utterance = max(self._first_utterance, tally.utterances + 1)
+        forgotten = self._alerting.forget(speaker_id) if self._alerting is not None else 0
+        return forgotten + (tally is not None)
+
     async def _take(self, item: SourceItem, desk: Desk, group: asyncio.TaskGroup) -> None:
         if isinstance(item, SpeakerLeft):
             track = self._tracks.pop(item.speaker_id, None)
@@ -128,7 +142,7 @@ class Pipeline:
         track.intake.put(item)
 
     def _desk(self, source: AudioSource, group: asyncio.TaskGroup) -> Desk:
-        alerting = Alerting(self._session, self._settings, source.speaker, self._clock)
+        self._alerting = alerting = Alerting(self._session, self._settings, source.speaker, self._clock)
 
         def aside(work: Coroutine[None, None, None]) -> bool:
             if len(self._aside) >= MAX_ASIDE:
@@ -147,7 +161,7 @@ class Pipeline:
     def _tally(self, speaker_id: int) -> Tally:
         if speaker_id not in self._tallies:
             speaker = self._source.speaker(speaker_id) if self._source else Speaker(speaker_id)
-            self._tallies[speaker_id] = Tally(speaker)
+            self._tallies[speaker_id] = Tally(speaker, utterances=self._first_utterance)
         return self._tallies[speaker_id]
 
     def _coverage_of(self, tally: Tally) -> Coverage:

@@ -127,6 +127,10 @@ class SessionManager:
         log.info("session moved", extra={"session_id": running.session.id, "channel_id": channel_id})
         await self._sink.emit(SessionMoved(running.session))
 
+    def forget(self, user_id: int) -> int:
+        """Drop what running sessions hold about that user; how much."""
+        return sum(running.pipeline.forget(user_id) for running in self._running.values())
+
     async def _run(self, guild_id: int, session: Session, source: AudioSource, pipeline: Pipeline) -> None:
         reason = None
         await self._sink.emit(SessionStarted(session))

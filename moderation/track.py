@@ -60,10 +60,15 @@ class Track:
         self._failing = False
         self._standing: tuple[TranscriptSegment, Verdict] | None = None
         self._discarded = False
+        self._forgotten = False
 
-    def discard(self) -> float:
-        """End the track without its last words: the speaker must not be heard. Seconds of speech that were waiting."""
+    def discard(self, *, forget: bool = False) -> float:
+        """End the track without its last words: the speaker must not be heard. Seconds of speech that were waiting.
+
+        `forget`: what slower detectors find in earlier sentences is dropped, too.
+        """
         self._discarded = True
+        self._forgotten = forget
         return self.intake.discard()
 
     async def run(self) -> None:
@@ -130,6 +135,8 @@ class Track:
         segment = self._segment(hypothesis.text, start, self._timeline.media, final=False)
         await self._desk.sink.emit(SegmentTranscribed(self._desk.session, self._tally.speaker, segment))
         verdict = await self._inspect(segment, live=True)
+        if self._discarded:
+            return
         self._standing = (segment, verdict) if verdict.flags else None
         await self._emit([self._desk.alerting.partial(segment, verdict)])
 
@@ -147,6 +154,8 @@ class Track:
         self._next_utterance()
         self._tally.segments += 1
         verdict = await self._inspect(segment, live=True)
+        if self._discarded:
+            return
         await self._desk.sink.emit(SegmentTranscribed(self._desk.session, self._tally.speaker, segment, verdict))
         await self._conclude(segment, verdict)
         self._tally.flags += len(verdict.flags)
@@ -171,7 +180,7 @@ class Track:
     async def _second_opinion(self, segment: TranscriptSegment, first: Verdict) -> None:
         second = await self._inspect(segment, live=False)
         merged = merge(first, second, self._desk.settings())
-        if second.flags:
+        if second.flags and not self._forgotten:
             self._tally.flags += len(second.flags)
             await self._conclude(segment, merged)
 

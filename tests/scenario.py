@@ -12,6 +12,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pydantic import SecretStr
+
 from bot.app import Application, open_application
 from bot.delivery import nonce
 from config.settings import Settings
@@ -154,7 +156,7 @@ def spoken_at(segment: TranscriptSegment, flags: Sequence[Flag]) -> float:
 
 
 @asynccontextmanager
-async def open_stage(folder: Path, *, api_port: int = 0, seed: int = 7) -> AsyncIterator[Stage]:
+async def open_stage(folder: Path, *, api_port: int = 0, seed: int = 7, database_url: str = "") -> AsyncIterator[Stage]:
     """The loopback world, and the bot connected to it. `folder` takes what the bot keeps."""
     voice = VoiceServer(seed=seed)
     async with LoopbackDiscord(voice) as discord:
@@ -163,6 +165,8 @@ async def open_stage(folder: Path, *, api_port: int = 0, seed: int = 7) -> Async
         moderator = discord.add_member(guild, "mod", permissions=MODERATOR)
         members = {name: discord.add_member(guild, name) for name in sorted({line.speaker for line in conversation()})}
         settings = Settings(earshot_data_dir=folder, vosk_model_path=str(MODEL), api_port=api_port)
+        if database_url:
+            settings = settings.model_copy(update={"database_url": SecretStr(database_url)})
         async with AsyncExitStack() as stack:
             app = await stack.enter_async_context(open_application(settings, connector=connector(discord)))
             app.client._connection.guild_ready_timeout = 0.05  # discord.py waits 2 s for guilds that may still come: here none will

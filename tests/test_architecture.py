@@ -25,6 +25,7 @@ ALLOWED = {
         "bot/delivery.py",
         "bot/notices.py",
         "bot/presence.py",
+        "bot/redaction.py",
         "bot/commands/",
         "cogs/",
     ),

@@ -111,6 +111,13 @@ class Meters:
             await asyncio.sleep(LAG_SECONDS)
             self._lag.observe(max(self._clock() - due, 0.0))
 
+    def forget(self, user_id: int) -> int:
+        """Drop what is remembered of that user's segments, whose ids name them; how many."""
+        theirs = [segment_id for segment_id in self._seen if f":{user_id}:" in segment_id]
+        for segment_id in theirs:
+            del self._seen[segment_id]
+        return len(theirs)
+
     def _count_flags(self, segment_id: str, flags: frozenset[Flag]) -> None:
         for flag in flags - self._seen.get(segment_id, frozenset()):
             self._flags.labels(self._category(flag.category), severity_bucket(flag.severity)).inc()

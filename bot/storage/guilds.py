@@ -7,7 +7,7 @@ from sqlalchemy import bindparam, delete, select
 
 from bot.storage import rows
 from bot.storage.database import Database
-from bot.storage.tables import guild_settings, lexicon_terms
+from bot.storage.tables import alert_channels, guild_settings, lexicon_terms
 from moderation.settings import GuildSettings
 from moderation.terms import Term
 
@@ -29,6 +29,9 @@ class SqlGuildStore:
         """Insert or update."""
         async with self._database.write() as connection:
             await connection.execute(self._database.upsert(guild_settings, asdict(settings)))
+            if settings.alert_channel_id is not None:
+                channel = {"guild_id": settings.guild_id, "channel_id": settings.alert_channel_id}
+                await connection.execute(self._database.insert(alert_channels).values(channel).on_conflict_do_nothing())
 
     async def terms(self, guild_id: int) -> Sequence[Term]:
         """The guild's own lexicon terms, by name."""

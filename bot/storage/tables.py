@@ -5,7 +5,7 @@ sessions ─┬─ segments ─── flags
           └─ alerts ─── alert_segments (ids of segments: what was said is stored once, so that it can be forgotten)
 guild_settings     lexicon_terms     watched_channels     seats
 outbox (alerts on their way: the one other place that holds what was said, until the card is posted)
-guild_privacy      consents          redactions
+guild_privacy      consents          redactions     alert_channels
 """
 
 from datetime import UTC, datetime
@@ -256,4 +256,11 @@ redactions = Table(  # posted cards from which words are to be removed; names no
     _guild(),
     Column("whole", Boolean, nullable=False),  # the card is about whoever asked; otherwise only its context quotes them
     Column("attempts", Integer, nullable=False),
+)
+
+alert_channels = Table(  # every channel that a guild's cards were ever posted to: an old card is found again
+    "alert_channels",
+    metadata,
+    Column("guild_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("channel_id", BigInteger, primary_key=True, autoincrement=False),
 )

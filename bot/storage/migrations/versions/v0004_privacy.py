@@ -34,3 +34,11 @@ def upgrade(op: Operations) -> None:
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("message_id", name="pk_redactions"),
     )
+    op.create_table(
+        "alert_channels",
+        sa.Column("guild_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("channel_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.PrimaryKeyConstraint("guild_id", "channel_id", name="pk_alert_channels"),
+    )
+    known = "SELECT guild_id, alert_channel_id FROM guild_settings WHERE alert_channel_id IS NOT NULL"
+    op.execute(f"INSERT INTO alert_channels (guild_id, channel_id) {known}")

@@ -1,0 +1,55 @@
+"""The parts behind `/privacy`, opened together: choices, deletion, and cards that are to be edited."""
+
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Self
+
+from bot.client import EarshotClient
+from bot.redaction import Redactor
+from bot.sources.notice import NOTICE, NOTICE_OPT_IN
+from bot.storage.consent import SqlConsentStore
+from bot.storage.database import Database
+from bot.storage.redactions import SqlRedactions
+from moderation.consent import ConsentMode, ConsentRegister
+from moderation.ports import Evidence
+from moderation.privacy import Announcer, Forget, Forgetting, PrivacyService
+from moderation.sessions import SessionManager
+
+NOTICES = {ConsentMode.OPT_OUT: NOTICE, ConsentMode.OPT_IN: NOTICE_OPT_IN}
+
+Worker = tuple[str, Callable[[], Awaitable[None]], Callable[[], None]]
+"""A name, what runs until it is closed, and what closes it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Privacy:
+    """What is there before anybody is listened to."""
+
+    register: ConsentRegister
+    redactor: Redactor
+    consent: SqlConsentStore
+
+    @classmethod
+    async def open(cls, database: Database, client: EarshotClient) -> Self:
+        """Read the choices. Raises `StorageError`."""
+        consent, register = SqlConsentStore(database), ConsentRegister()
+        await register.load(consent)
+        redactor = Redactor(client, SqlRedactions(database))
+        client.add_listener(redactor.hurry, "on_ready")
+        return cls(register, redactor, consent)
+
+    def notice(self, guild_id: int) -> str:
+        """What the members of that server's channels are told."""
+        return NOTICES[self.register.mode(guild_id)]
+
+    def forgetting(self, sources: Mapping[str, Forget], rows: Mapping[str, Forget]) -> Forgetting:
+        """All places, in the order in which they are asked: the cards to edit are noted between those that make rows and the rows."""
+        return Forgetting({**sources, "posted cards": self.redactor.forget, **rows, "consent": self.consent.forget})
+
+    def service(self, sessions: SessionManager, evidence: Evidence, announcer: Announcer, forgetting: Forgetting) -> PrivacyService:
+        """What the front desk asks."""
+        return PrivacyService(self.register, self.consent, sessions, evidence, announcer, forgetting=forgetting)
+
+    def workers(self, forgetting: Forgetting) -> Iterator[Worker]:
+        """What runs beside everything else."""
+        yield "redactor", lambda: self.redactor.run(forgetting.retry), self.redactor.close

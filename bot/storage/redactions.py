@@ -1,0 +1,73 @@
+"""Rows of posted cards from which a member's words are to be removed. They name messages, nobody, so they may outlive the member's data."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import delete, func, literal, select, update
+
+from bot.storage.database import Database
+from bot.storage.tables import alert_channels, alert_segments, alerts, redactions
+
+MAX_CHANNELS = 10
+"""Channels of a server in which a card is looked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Redaction:
+    """A card to be edited."""
+
+    message_id: int
+    guild_id: int
+    whole: bool
+    """The card is about the member; otherwise only its context quotes them."""
+    channels: tuple[int, ...]
+    """Where it may stand: the server's alert channels, past ones included."""
+
+
+class SqlRedactions:
+    """The table. Every method raises `StorageError` when the database does not do it."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def forget(self, user_id: int) -> int:
+        """Note the cards that quote that user, before their rows go; how many."""
+        columns = (alerts.c.message_id, alerts.c.guild_id)
+        own = select(*columns, literal(True)).where(alerts.c.speaker_id == user_id)
+        quoting = select(alert_segments.c.alert_id).where(alert_segments.c.speaker_id == user_id)
+        others = select(*columns, literal(False)).where(alerts.c.id.in_(quoting), alerts.c.speaker_id != user_id)
+        count = 0
+        async with self._database.write() as connection:
+            for query in (others, own):
+                found = (await connection.execute(query.where(alerts.c.message_id.is_not(None)))).all()
+                for message_id, guild_id, whole in found:
+                    row = {"message_id": message_id, "guild_id": guild_id, "whole": whole, "attempts": 0}
+                    await connection.execute(self._database.upsert(redactions, row))
+                count += len(found)
+        return count
+
+    async def pending(self, limit: int) -> list[Redaction]:
+        """What is to be done, least tried first."""
+        query = select(redactions).order_by(redactions.c.attempts, redactions.c.message_id).limit(limit)
+        async with self._database.read() as connection:
+            rows = (await connection.execute(query)).all()
+            channels: dict[int, tuple[int, ...]] = {}
+            for guild_id in {row.guild_id for row in rows}:
+                known = select(alert_channels.c.channel_id).where(alert_channels.c.guild_id == guild_id).limit(MAX_CHANNELS)
+                channels[guild_id] = tuple((await connection.execute(known)).scalars())
+        return [Redaction(row.message_id, row.guild_id, row.whole, channels[row.guild_id]) for row in rows]
+
+    async def done(self, message_id: int) -> None:
+        """The card quotes them no more."""
+        async with self._database.write() as connection:
+            await connection.execute(delete(redactions).where(redactions.c.message_id == message_id))
+
+    async def failed(self, message_id: int) -> None:
+        """It could not be edited now."""
+        mine = update(redactions).where(redactions.c.message_id == message_id)
+        async with self._database.write() as connection:
+            await connection.execute(mine.values(attempts=redactions.c.attempts + 1))
+
+    async def waiting(self) -> int:
+        """Cards still to be edited."""
+        async with self._database.read() as connection:
+            return int((await connection.execute(select(func.count()).select_from(redactions))).scalar_one())
