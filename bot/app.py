@@ -141,7 +141,7 @@ async def open_application(settings: Settings, *, connector: aiohttp.BaseConnect
 
         events = Broadcast()
         client = EarshotClient(lambda _: _cogs(services), connector)
-        private = await Privacy.open(database, client)
+        private = await Privacy.open(database, client, settings.earshot_retention_days)
         delivery = DiscordAlertDelivery(client)
         metrics = Metrics(lambda: core.lexicon.lexicon.categories)
         dispatcher = AlertDispatcher(MeteredDelivery(delivery, metrics.meters.delivered), evidence, remembered.settings, recorder)
@@ -150,6 +150,7 @@ async def open_application(settings: Settings, *, connector: aiohttp.BaseConnect
         client.add_listener(dispatcher.hurry, "on_resumed")
         events.subscribe(dispatcher)
         events.subscribe(recorder)
+        events.subscribe(private.retention)
 
         group = await stack.enter_async_context(asyncio.TaskGroup())
         stack.push_async_callback(client.close)

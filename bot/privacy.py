@@ -1,4 +1,4 @@
-"""The parts behind `/privacy`, opened together: choices, deletion, and cards that are to be edited."""
+"""The parts behind `/privacy`, opened together: choices, deletion, retention, and cards that are to be edited."""
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -6,10 +6,12 @@ from typing import Self
 
 from bot.client import EarshotClient
 from bot.redaction import Redactor
+from bot.retention import Retention
 from bot.sources.notice import NOTICE, NOTICE_OPT_IN
 from bot.storage.consent import SqlConsentStore
 from bot.storage.database import Database
 from bot.storage.redactions import SqlRedactions
+from bot.storage.retention import SqlRetention
 from moderation.consent import ConsentMode, ConsentRegister
 from moderation.ports import Evidence
 from moderation.privacy import Announcer, Forget, Forgetting, PrivacyService
@@ -27,16 +29,19 @@ class Privacy:
 
     register: ConsentRegister
     redactor: Redactor
+    retention: Retention
     consent: SqlConsentStore
+    days: int
+    """How long transcripts and alerts are kept at most."""
 
     @classmethod
-    async def open(cls, database: Database, client: EarshotClient) -> Self:
-        """Read the choices. Raises `StorageError`."""
+    async def open(cls, database: Database, client: EarshotClient, days: int) -> Self:
+        """Read the choices. Raises `StorageError`. `days`: the operator's limit for transcripts and alerts."""
         consent, register = SqlConsentStore(database), ConsentRegister()
         await register.load(consent)
         redactor = Redactor(client, SqlRedactions(database))
         client.add_listener(redactor.hurry, "on_ready")
-        return cls(register, redactor, consent)
+        return cls(register, redactor, Retention(SqlRetention(database), days), consent, days)
 
     def notice(self, guild_id: int) -> str:
         """What the members of that server's channels are told."""
@@ -48,8 +53,9 @@ class Privacy:
 
     def service(self, sessions: SessionManager, evidence: Evidence, announcer: Announcer, forgetting: Forgetting) -> PrivacyService:
         """What the front desk asks."""
-        return PrivacyService(self.register, self.consent, sessions, evidence, announcer, forgetting=forgetting)
+        return PrivacyService(self.register, self.consent, sessions, evidence, announcer, forgetting=forgetting, keep_days=self.days)
 
     def workers(self, forgetting: Forgetting) -> Iterator[Worker]:
         """What runs beside everything else."""
         yield "redactor", lambda: self.redactor.run(forgetting.retry), self.redactor.close
+        yield "retention", self.retention.run, self.retention.close

@@ -75,6 +75,24 @@ class Privacy(commands.GroupCog, group_name="privacy", group_description="What E
         text = f"In this server {MODES[mode]}. Who chose for themselves keeps that choice; the voice channel's notice says it."
         await interaction.followup.send(text, ephemeral=True)
 
+    @app_commands.command(description="For moderators: how long transcripts and alerts are kept")
+    @app_commands.describe(transcripts="Days; 0 keeps nothing beyond the session", alerts="Days; 0 keeps nothing beyond the session")
+    @app_commands.checks.has_permissions(manage_guild=True)
+    async def retention(
+        self,
+        interaction: discord.Interaction,
+        transcripts: app_commands.Range[int, 0, 3650],
+        alerts: app_commands.Range[int, 0, 3650],
+    ) -> None:
+        """Set the server's days."""
+        await self._privacy.keep(interaction.guild_id or 0, transcripts, alerts)
+        text = f"Transcripts are kept {_days(transcripts)}, alerts {_days(alerts)}. What is older is deleted within the hour."
+        await interaction.response.send_message(text, ephemeral=True)
+
+
+def _days(days: int) -> str:
+    return f"for {days} days" if days else "only while a session goes on"
+
 
 def _deleted(forgotten: Forgotten) -> str:
     if forgotten.failed:

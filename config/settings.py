@@ -106,6 +106,14 @@ class Settings(BaseSettings):
     )
 
     earshot_data_dir: Path = _setting(_STORAGE, "Folder for what the bot keeps; made if need be.", Path("./data"), shown="./data")
+    earshot_retention_days: int = _setting(
+        _STORAGE,
+        "Days that transcripts and alerts are kept; servers may choose fewer. 0 keeps nothing beyond the session.",
+        30,
+        expects="a whole number of days from 0 to 3650",
+        ge=0,
+        le=3650,
+    )
     database_url: Annotated[SecretStr, AfterValidator(checks.database_url)] = _setting(
         _STORAGE,
         "Database: `sqlite:///path/to/file.db` or `postgresql://user:password@host/name`.",

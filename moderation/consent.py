@@ -39,6 +39,10 @@ class GuildPrivacy:
 
     guild_id: int
     mode: ConsentMode = ConsentMode.OPT_OUT
+    transcript_days: int | None = None
+    """Days that transcripts are kept; None: as long as the operator's limit, which none can exceed."""
+    alert_days: int | None = None
+    """The same for alerts."""
 
 
 class ConsentStore(Protocol):
@@ -54,6 +58,10 @@ class ConsentStore(Protocol):
 
     async def guilds(self) -> Sequence[GuildPrivacy]:
         """All servers whose moderators chose something."""
+        ...
+
+    async def guild(self, guild_id: int) -> GuildPrivacy:
+        """That server's, defaults where its moderators chose nothing."""
         ...
 
     async def save_guild(self, privacy: GuildPrivacy) -> None:

@@ -3,13 +3,13 @@
 import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from inspect import isawaitable
 from typing import Protocol
 
-from moderation.consent import Choice, ConsentMode, ConsentRegister, ConsentStore, GuildPrivacy
-from moderation.errors import ModerationError
+from moderation.consent import Choice, ConsentMode, ConsentRegister, ConsentStore
+from moderation.errors import ModerationError, NotAllowed
 from moderation.ports import Evidence
 from moderation.sessions import SessionManager
 
@@ -53,9 +53,10 @@ class PrivacyService:
         announcer: Announcer,
         *,
         forgetting: "Forgetting",
+        keep_days: int,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """`now`: wall time, for rows."""
+        """`keep_days`: the operator's limit for transcripts and alerts; `now`: wall time, for rows."""
         self._register = register
         self._store = store
         self._sessions = sessions
@@ -63,6 +64,7 @@ class PrivacyService:
         self._announcer = announcer
         self._forgetting = forgetting
         self._now = now
+        self.keep_days = keep_days
 
     def standing(self, guild_id: int, user_id: int) -> Standing:
         """How that member stands there."""
@@ -94,8 +96,15 @@ class PrivacyService:
             running = self._sessions.running(guild_id)
             heard = [c.speaker.id for c in running.coverage()] if running is not None else []
             self._silence(guild_id, self.unheard(guild_id, heard))
-        await self._store.save_guild(GuildPrivacy(guild_id, mode))
+        await self._store.save_guild(replace(await self._store.guild(guild_id), mode=mode))
         await self._announcer.renew(guild_id, lambda: self._register.set_mode(guild_id, mode))
+
+    async def keep(self, guild_id: int, transcript_days: int, alert_days: int) -> None:
+        """How many days that server's transcripts and alerts are kept. Raises `NotAllowed` above the operator's limit."""
+        if max(transcript_days, alert_days) > self.keep_days:
+            raise NotAllowed(f"Whoever runs this bot keeps nothing longer than {self.keep_days} days: choose at most that.")
+        chosen = await self._store.guild(guild_id)
+        await self._store.save_guild(replace(chosen, transcript_days=transcript_days, alert_days=alert_days))
 
     async def delete(self, user_id: int) -> "Forgotten":
         """Delete everything about that user, in all servers. A refusal to be heard stays."""

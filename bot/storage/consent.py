@@ -1,8 +1,9 @@
 """Rows of members' choices and servers' privacy settings. Implements `moderation.consent.ConsentStore`."""
 
 from dataclasses import asdict
+from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import Row, delete, select
 
 from bot.storage.database import Database
 from bot.storage.tables import consents, guild_privacy
@@ -29,15 +30,25 @@ class SqlConsentStore:
         """All servers whose moderators chose something."""
         async with self._database.read() as connection:
             found = await connection.execute(select(guild_privacy))
-            return [GuildPrivacy(row.guild_id, ConsentMode(row.mode)) for row in found]
+            return [_privacy(row) for row in found]
+
+    async def guild(self, guild_id: int) -> GuildPrivacy:
+        """That server's, defaults where its moderators chose nothing."""
+        async with self._database.read() as connection:
+            row = (await connection.execute(select(guild_privacy).where(guild_privacy.c.guild_id == guild_id))).one_or_none()
+        return _privacy(row) if row is not None else GuildPrivacy(guild_id)
 
     async def save_guild(self, privacy: GuildPrivacy) -> None:
         """Insert or replace."""
         async with self._database.write() as connection:
-            await connection.execute(self._database.upsert(guild_privacy, {"guild_id": privacy.guild_id, "mode": str(privacy.mode)}))
+            await connection.execute(self._database.upsert(guild_privacy, asdict(privacy) | {"mode": str(privacy.mode)}))
 
     async def forget(self, user_id: int) -> int:
         """Delete that user's consent; how many rows. A refusal stays: without it they would be heard again."""
         mine = delete(consents).where(consents.c.user_id == user_id, consents.c.heard.is_(True))
         async with self._database.write() as connection:
             return (await connection.execute(mine)).rowcount
+
+
+def _privacy(row: Row[Any]) -> GuildPrivacy:
+    return GuildPrivacy(row.guild_id, ConsentMode(row.mode), row.transcript_days, row.alert_days)

@@ -28,7 +28,7 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
         yield opened
 
 
-async def use(stage: Stage, member: Member, command: str, **options: str) -> str:
+async def use(stage: Stage, member: Member, command: str, **options: str | int) -> str:
     reply: Reply = await stage.discord.slash(member, stage.alerts, command, timeout=30.0, **options)
     assert reply.ephemeral, "what people decide about themselves is for their eyes only"
     return reply.content + str(reply.embeds)
@@ -55,11 +55,15 @@ def refused(stage: Stage, member: Member) -> int:
     return counted.refused if counted is not None else 0
 
 
+def on_disk(folder: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
+
+
 async def say(stage: Stage, member: Member, line: Line) -> tuple[bytes, ...]:
     return (await stage.voice.human(member.id).say(line.path)).packets
 
 
-async def test_who_opts_out_while_speaking_is_not_decrypted_any_more_and_heard_again_after_opting_in(stage: Stage) -> None:
+async def test_who_opts_out_while_speaking_is_not_decrypted_any_more_and_heard_again_after_opting_in(stage: Stage, tmp_path: Path) -> None:
     await stage.begin()
     ben = stage.members["Ben"]
     speaking = asyncio.create_task(say(stage, ben, THREAT))
@@ -83,6 +87,11 @@ async def test_who_opts_out_while_speaking_is_not_decrypted_any_more_and_heard_a
     (card,) = stage.cards()
     (clip,) = card.attachments
     assert sum(packet in clip.data for packet in heard) > len(heard) / 2, "but for those that two Ogg pages share"
+    stored = on_disk(tmp_path)
+    assert b"OpusHead" in clip.data
+    assert b"OpusHead" not in stored
+    assert LOSER.text.encode() in stored
+    assert not [packet for packet in heard if len(packet) > 20 and packet in stored], "audio is held in memory only"
     assert not [packet for packet in (*before, *hidden) if len(packet) > 20 and packet in clip.data]
 
 
@@ -109,6 +118,17 @@ async def test_when_only_those_who_opt_in_are_heard_the_notice_says_how(stage: S
     await say(stage, ada, THREAT)
     assert decrypted(stage, ada) > 0
     await stage.settle()
+
+
+async def test_moderators_may_shorten_what_is_kept_and_a_member_may_not(stage: Stage) -> None:
+    assert "at most" in await use(stage, stage.moderator, "privacy retention", transcripts=31, alerts=1)
+    assert "permission" in await use(stage, stage.members["Ada"], "privacy retention", transcripts=1, alerts=1)
+    await use(stage, stage.moderator, "privacy mode", mode=ConsentMode.OPT_IN.value)
+    text = await use(stage, stage.moderator, "privacy retention", transcripts=0, alerts=7)
+    assert "only while a session goes on" in text
+    assert "for 7 days" in text
+    kept = await stage.app.services.privacy._store.guild(stage.guild.id)
+    assert (kept.mode, kept.transcript_days, kept.alert_days) == (ConsentMode.OPT_IN, 0, 7)
 
 
 async def test_members_may_not_change_the_mode_and_choices_outlive_the_process(tmp_path: Path) -> None:
