@@ -10,6 +10,7 @@ from bot.retention import Retention
 from bot.sources.notice import NOTICE, NOTICE_OPT_IN
 from bot.storage.consent import SqlConsentStore
 from bot.storage.database import Database
+from bot.storage.export import SqlExport
 from bot.storage.redactions import SqlRedactions
 from bot.storage.retention import SqlRetention
 from moderation.consent import ConsentMode, ConsentRegister
@@ -31,6 +32,7 @@ class Privacy:
     redactor: Redactor
     retention: Retention
     consent: SqlConsentStore
+    exporter: SqlExport
     days: int
     """How long transcripts and alerts are kept at most."""
 
@@ -41,7 +43,7 @@ class Privacy:
         await register.load(consent)
         redactor = Redactor(client, SqlRedactions(database))
         client.add_listener(redactor.hurry, "on_ready")
-        return cls(register, redactor, Retention(SqlRetention(database), days), consent, days)
+        return cls(register, redactor, Retention(SqlRetention(database), days), consent, SqlExport(database), days)
 
     def notice(self, guild_id: int) -> str:
         """What the members of that server's channels are told."""
@@ -53,7 +55,9 @@ class Privacy:
 
     def service(self, sessions: SessionManager, evidence: Evidence, announcer: Announcer, forgetting: Forgetting) -> PrivacyService:
         """What the front desk asks."""
-        return PrivacyService(self.register, self.consent, sessions, evidence, announcer, forgetting=forgetting, keep_days=self.days)
+        return PrivacyService(
+            self.register, self.consent, sessions, evidence, announcer, forgetting=forgetting, exporter=self.exporter, keep_days=self.days
+        )
 
     def workers(self, forgetting: Forgetting) -> Iterator[Worker]:
         """What runs beside everything else."""

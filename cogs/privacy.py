@@ -1,5 +1,8 @@
 """`/privacy`: members decide whether they are heard; moderators decide what holds for those who say nothing."""
 
+import io
+import json
+
 import discord
 from discord import app_commands
 from discord.ext import commands
@@ -55,6 +58,17 @@ class Privacy(commands.GroupCog, group_name="privacy", group_description="What E
         """Say how the caller stands."""
         standing = self._privacy.standing(interaction.guild_id or 0, interaction.user.id)
         await interaction.response.send_message(_sentence(standing), ephemeral=True)
+
+    @app_commands.command(description="Get everything Earshot keeps about you, as a file")
+    @app_commands.describe(page="For more, when one file is not enough")
+    async def export(self, interaction: discord.Interaction, page: app_commands.Range[int, 1, 10_000] = 1) -> None:
+        """Send what is stored about the caller."""
+        await interaction.response.defer(ephemeral=True, thinking=True)
+        found = await self._privacy.export(interaction.user.id, page)
+        text = json.dumps(found.data, ensure_ascii=False, indent=1)
+        more = f" There is more: `/privacy export page:{page + 1}`." if found.more else " That is all."
+        file = discord.File(io.BytesIO(text.encode()), filename=f"earshot-{page}.json")
+        await interaction.followup.send(f"What Earshot keeps about you, from all servers.{more}", file=file, ephemeral=True)
 
     @app_commands.command(name="delete-my-data", description="Delete everything Earshot keeps about you, in all servers")
     async def delete_my_data(self, interaction: discord.Interaction) -> None:

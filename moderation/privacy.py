@@ -2,7 +2,7 @@
 
 import logging
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from inspect import isawaitable
@@ -31,6 +31,24 @@ class Announcer(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Export:
+    """One page of what is stored about a member."""
+
+    data: Mapping[str, Sequence[Mapping[str, object]]]
+    """Kind → rows, of values that JSON knows."""
+    more: bool
+    """Whether there is another page."""
+
+
+class Exporter(Protocol):
+    """Reads what is stored about a member."""
+
+    async def export(self, user_id: int, page: int) -> Export:
+        """That page, from 1. Raises `StorageError`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
 class Standing:
     """How a member stands in a server."""
 
@@ -53,6 +71,7 @@ class PrivacyService:
         announcer: Announcer,
         *,
         forgetting: "Forgetting",
+        exporter: Exporter,
         keep_days: int,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -64,6 +83,7 @@ class PrivacyService:
         self._announcer = announcer
         self._forgetting = forgetting
         self._now = now
+        self._exporter = exporter
         self.keep_days = keep_days
 
     def standing(self, guild_id: int, user_id: int) -> Standing:
@@ -105,6 +125,10 @@ class PrivacyService:
             raise NotAllowed(f"Whoever runs this bot keeps nothing longer than {self.keep_days} days: choose at most that.")
         chosen = await self._store.guild(guild_id)
         await self._store.save_guild(replace(chosen, transcript_days=transcript_days, alert_days=alert_days))
+
+    async def export(self, user_id: int, page: int) -> Export:
+        """What is stored about that user, a page at a time from 1. Raises `StorageError`."""
+        return await self._exporter.export(user_id, page)
 
     async def delete(self, user_id: int) -> "Forgotten":
         """Delete everything about that user, in all servers. A refusal to be heard stays."""

@@ -1,5 +1,6 @@
 """The contract of deletion: after it, neither the words nor the id of a member are anywhere, on SQLite and on PostgreSQL."""
 
+import json
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
@@ -92,6 +93,9 @@ async def test_nothing_of_a_member_is_left_anywhere(url: str, tmp_path: Path) ->
         for place in (await rows(database), memory(stage), cards(stage)):
             assert PHRASE in place
             assert ben in place
+        export = await stage.discord.slash(stage.members["Ben"], stage.alerts, "privacy export")
+        assert export.ephemeral
+        assert [row["text"] for row in json.loads(export.attachments[0].data)["transcript"]] == [PHRASE]
         assert "kept" not in await confirm(stage, "Ben", button=1)
         assert PHRASE in await rows(database)
         assert "is deleted" in await confirm(stage, "Ben")
