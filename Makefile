@@ -2,29 +2,38 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 STAMP := $(VENV)/.installed
+RUN_STAMP := $(VENV)/.installed-to-run
 OUT ?= bench/results.json
 CODE := bot cogs moderation config tests bench
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test check docs fmt bench lock clean
+.PHONY: help setup demo run test check faults docs fmt bench soak train lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 10
 
-$(STAMP): pyproject.toml requirements.lock
+$(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Earshot needs Python 3.11 or newer; set PYTHON=python3.x")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+
+# What running needs; the lock file says which versions. With the full set-up there it is all in place.
+$(RUN_STAMP): pyproject.toml requirements.lock | $(VENV)/bin/python
+	@test -e $(STAMP) && test ! $(STAMP) -ot requirements.lock || $(PIP) --constraint requirements.lock --editable '.[demo]'
 	@touch $@
+
+$(STAMP): pyproject.toml requirements.lock | $(VENV)/bin/python
+	$(PIP) -r requirements.lock
+	$(PIP) --no-deps --editable .
+	@touch $@ $(RUN_STAMP)
 
 setup: $(STAMP) ## make .venv with everything the other targets need
 
-demo: $(STAMP) ## the real bot against a loopback Discord; KEEP=1 stays up
-	@$(BIN)/python -m tests.demo $(if $(KEEP),--keep)
+demo: $(RUN_STAMP) ## the real bot against a loopback Discord; KEEP=1 stays up, DATABRICKS=1 adds a loopback workspace
+	@$(BIN)/python -m tests.demo $(if $(KEEP),--keep) $(if $(DATABRICKS),--databricks)
 
-run: $(STAMP) ## the bot (needs DISCORD_TOKEN, see README)
+run: $(RUN_STAMP) ## the bot (needs DISCORD_TOKEN, see README)
 	@$(BIN)/python -m bot run
 
 check: $(STAMP) ## format, lint, types, import rules
@@ -34,7 +43,10 @@ check: $(STAMP) ## format, lint, types, import rules
 	$(BIN)/lint-imports
 
 test: check ## everything CI checks
-	$(BIN)/pytest
+	$(BIN)/pytest -n 4 --dist loadscope --no-loadscope-reorder
+
+faults: $(STAMP) ## bring about every fault and measure what it costs; WRITE=1 puts the table into README.md
+	@$(BIN)/python -m tests.faults $(if $(WRITE),--write)
 
 docs: $(STAMP) ## rewrite the generated parts of README.md
 	$(BIN)/python -m tests.readme
@@ -45,6 +57,12 @@ fmt: $(STAMP) ## format and fix what can be fixed
 
 bench: $(STAMP) ## measure beside peers; OUT=file.json
 	@$(BIN)/python -m bench --out $(OUT)
+
+soak: $(STAMP) ## eight hours of calls in ten minutes: is memory flat? HOURS=2 for a shorter run
+	@$(BIN)/python -m bench.soak --hours $(or $(HOURS),8)
+
+train: $(STAMP) ## train the toxicity model from bench/data
+	@$(BIN)/python -m bench.train_toxicity
 
 lock: ## pin the newest versions that pyproject.toml allows (needs uv)
 	uv pip compile --quiet --universal --no-header --no-annotate --no-emit-index-url --python-version 3.11 --all-extras --upgrade pyproject.toml -o requirements.lock

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from bench.rows import Row
 
-BENCHMARKS = ("receive", "lexicon", "speech", "latency", "coverage", "vad")
+BENCHMARKS = ("receive", "lexicon", "speech", "latency", "coverage", "churn", "vad", "toxicity", "scoring", "http", "streams", "sockets")
 
 
 def main() -> int:

@@ -11,11 +11,13 @@ from importlib import metadata
 
 COMMANDS = {
     "run": "the Discord bot and the HTTP side",
+    "api": "the HTTP side alone; no Discord token needed",
     "replay": "run recorded audio through the same pipeline",
     "check": "the doctor: settings, model, lexicon, libraries, database; what to do about each",
+    "deploy-model-serving": "serve the toxicity scorer from a Databricks endpoint; --dry-run shows what would change",
     "lexicon": "check or convert lexicon files; what of them the speech model can hear",
 }
-"""Command → what it does; each is a module in `bot.commands` with `add_arguments(parser)` and `run(args) -> exit code`."""
+"""Command → what it does; each is a module in `bot.commands`, `_` for `-`, with `add_arguments(parser)` and `run(args) -> exit code`."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -29,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name, help_ in COMMANDS.items():
         sub = commands.add_parser(name, help=help_, description=help_)
         if name == chosen:
-            module = importlib.import_module(f"bot.commands.{name}")
+            module = importlib.import_module(f"bot.commands.{name.replace('-', '_')}")
             module.add_arguments(sub)
             sub.set_defaults(run=module.run)
     args = parser.parse_args(argv)
@@ -38,8 +40,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _prepare() -> None:
-    """SIGTERM stops like Ctrl-C until a command handles both itself; output never fails for a letter that a terminal cannot show."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """Until a command handles both itself, SIGTERM stops like Ctrl-C, and Ctrl-C where a shell had it ignored (`&`), too.
+
+    Output never fails for a letter that a terminal cannot show.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")

@@ -5,21 +5,20 @@ AlertRaised / AlertRevised ─▶ waiting (one slot per alert: a newer revision 
                                                     └───────── later: look for the card first, then go on ◀───────┘
 
 The row is written before the first attempt, so another process can take over; a database that does not answer at once does not hold
-an alert up. Discord remembers nonces for minutes only, so every attempt after the first looks for the card before it posts.
+an alert up. What one attempt does, and when the next follows, is in `bot/attempts.py`.
 """
 
 import asyncio
 import logging
 import time
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
 
+from bot.attempts import Courier, PostedCards, hopeless, pause_after
 from bot.clips import Clips
 from bot.pending import DispatchStats, Pending, WaitingRoom
-from bot.records import AlertRecord, AlertSettled, AlertWaiting, Outcome, alert_without_user
-from moderation.errors import DeliveryFailed, ModerationError, StorageError
+from bot.records import AlertLog, AlertSettled, AlertWaiting, Lane, Outcome, alert_without_user
+from moderation.errors import DeliveryFailed, ModerationError
 from moderation.events import AlertRaised, AlertRevised, Event, SessionEnded
 from moderation.models import Alert
 from moderation.ports import AlertDelivery, Evidence
@@ -27,26 +26,8 @@ from moderation.settings import GuildSettings
 
 log = logging.getLogger(__name__)
 
-MAX_REMEMBERED = 2048
-"""Alerts whose message can still be edited; the least recently touched goes first."""
 MAX_UNDER_WAY = 8
 """Servers whose alerts are under way at once."""
-FIRST_PAUSE = 0.5
-"""Seconds between the first attempts; doubles each time. Discord's Retry-After counts when it is longer."""
-LONGEST_PAUSE = 300.0
-MAX_ATTEMPTS = 400
-MAX_AGE = timedelta(hours=24)
-"""An alert is undeliverable after so many attempts, or when it is so old: a day of the longest pauses is about 290 attempts."""
-ROW_SECONDS = 0.05
-"""How long the first attempt waits for the alert's row: usually 2 ms; a database that is away does not hold it up."""
-
-
-class AlertLog(Protocol):
-    """Where it is written down how alerts stand."""
-
-    def submit(self, record: AlertRecord) -> "asyncio.Future[bool]":
-        """Write it, without waiting; the future is done once it is safe, or cannot be."""
-        ...
 
 
 class AlertDispatcher:
@@ -59,25 +40,26 @@ class AlertDispatcher:
         settings: Callable[[int], Awaitable[GuildSettings]],
         records: AlertLog,
         *,
+        lane: Lane = Lane.CARD,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """`settings`: a guild's, even while the database is away; `clock`: monotonic seconds; `now`: wall time, for rows."""
-        self._delivery = delivery
+        self._lane = lane
+        self.stats = DispatchStats()
         self._clips = Clips(evidence)
-        self._settings = settings
+        self._courier = Courier(delivery, self._clips, settings, self.stats, clock)
         self._records = records
         self._clock = clock
         self._now = now
         self._room = WaitingRoom()
         self._under_way: dict[int, Pending] = {}
-        self._messages: OrderedDict[str, int] = OrderedDict()
+        self._cards = PostedCards()
         self._news = asyncio.Event()
         self._landed = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
         self._closed = False
-        self.stats = DispatchStats()
 
     @property
     def waiting(self) -> int:
@@ -86,8 +68,7 @@ class AlertDispatcher:
 
     def delayed(self) -> tuple[int, float]:
         """How many were tried in vain or come from an earlier process, and the seconds since the oldest of them was raised."""
-        since = [i.since for i in self._room if not i.fresh]
-        return len(since), max(((self._now() - s).total_seconds() for s in since), default=0.0)
+        return self._room.delayed(self._now())
 
     async def emit(self, event: Event) -> None:
         """Queue an alert; never waits. An ended session's audio is dropped once its alerts' clips are cut."""
@@ -136,23 +117,15 @@ class AlertDispatcher:
         while any(alert_without_user(i.alert, user_id) != i.alert for i in self._under_way.values()):
             self._landed.clear()
             await self._landed.wait()
-        for alert_id in [i for i in self._messages if f":{user_id}:" in i]:
-            del self._messages[alert_id]
-        count = 0
-        for item in [i for i in self._room if i not in self._under_way.values()]:
-            kept = alert_without_user(item.alert, user_id)
-            count += kept != item.alert
-            if kept is None:
-                self._room.remove(item)
-            elif kept != item.alert:
-                item.alert = kept
+        self._cards.forget(user_id)
+        count = self._room.forget(user_id, self._under_way.values())
         self._news.set()
         return count
 
     def _accept(self, alert: Alert) -> None:
         item = self._room.get(alert.id)
         if item is None:
-            item = Pending(alert, self._now(), self._messages.get(alert.id))
+            item = Pending(alert, self._now(), self._cards.get(alert.id))
             self._enter(item)
         item.alert = alert
         self._write(item)
@@ -183,7 +156,7 @@ class AlertDispatcher:
     async def _attempt(self, item: Pending) -> None:
         alert = item.alert
         try:
-            message_id = await self._bring(item, alert)
+            message_id = await self._courier.bring(item, alert, self._room)
         except ModerationError as error:
             self._put_off(item, error)
         except Exception as error:  # whatever it is, it must not end the bot; no traceback: it could quote somebody
@@ -195,46 +168,24 @@ class AlertDispatcher:
             self._landed.set()
             self._news.set()
 
-    async def _bring(self, item: Pending, alert: Alert) -> int | None:
-        settings = await self._settings(item.guild_id)
-        self._clips.cut(item, alert, settings, self._room)
-        if item.safe is not None and item.fresh:
-            await asyncio.wait({item.safe}, timeout=ROW_SECONDS)
-        if item.message_id is None and item.look:
-            item.message_id = await self._delivery.find(alert, settings)
-            self.stats.found += item.message_id is not None
-        item.look = True
-        if item.message_id is not None:
-            await self._delivery.edit(alert, settings, item.message_id, item.clip)
-            self.stats.edited += 1
-            return item.message_id
-        message_id = await self._delivery.post(alert, settings, item.clip, late=item.late or item.attempts > 0)
-        if message_id is None:
-            self.stats.nowhere += 1
-        else:
-            self.stats.posted += 1
-            self.stats.last_delay = self._clock() - alert.raised_at if not item.late else 0.0
-        return message_id
-
     def _delivered(self, item: Pending, alert: Alert, message_id: int | None) -> None:
-        self._remember(alert.id, message_id)
+        self._cards.remember(alert.id, message_id)
         item.message_id, item.attempts, item.due, item.look = message_id, 0, 0.0, False
         if item.alert is alert:
             self._room.remove(item)
-            self._records.submit(AlertSettled(alert, message_id, Outcome.DELIVERED))
+            self._records.submit(AlertSettled(alert, message_id, Outcome.DELIVERED, self._lane))
         elif self._room.get(alert.id) is item:
             self._write(item)  # a newer revision came meanwhile
 
     def _put_off(self, item: Pending, error: ModerationError) -> None:
         item.attempts += 1
-        final = not error.retryable and not isinstance(error, StorageError)
         extra = {"alert": item.alert.reference, "guild_id": item.guild_id, "code": error.code, "attempt": item.attempts}
-        if final or item.attempts >= MAX_ATTEMPTS or self._now() - item.since > MAX_AGE:
+        if hopeless(item, error, self._now()):
             log.error("alert is undeliverable", extra=extra | {"reason": str(error)})
             self._room.remove(item)
             self._give_up(item)
             return
-        pause = max(min(FIRST_PAUSE * 2 ** min(item.attempts - 1, 16), LONGEST_PAUSE), getattr(error, "retry_after", 0.0))
+        pause = pause_after(item, error)
         log.warning("alert not delivered, trying again", extra=extra | {"seconds": round(pause, 1), "reason": str(error)})
         item.due = self._clock() + pause
         self.stats.retried += 1
@@ -242,16 +193,8 @@ class AlertDispatcher:
 
     def _give_up(self, item: Pending) -> None:
         self.stats.undeliverable += 1
-        self._records.submit(AlertSettled(item.alert, item.message_id, Outcome.UNDELIVERABLE))
+        self._records.submit(AlertSettled(item.alert, item.message_id, Outcome.UNDELIVERABLE, self._lane))
 
     def _write(self, item: Pending, pause: float = 0.0) -> None:
         after = self._now() + timedelta(seconds=pause) if pause else None
-        item.safe = self._records.submit(AlertWaiting(item.alert, item.since, item.message_id, item.attempts, after))
-
-    def _remember(self, alert_id: str, message_id: int | None) -> None:
-        if message_id is None:
-            return
-        self._messages[alert_id] = message_id
-        self._messages.move_to_end(alert_id)
-        while len(self._messages) > MAX_REMEMBERED:
-            self._messages.popitem(last=False)
+        item.safe = self._records.submit(AlertWaiting(item.alert, item.since, item.message_id, item.attempts, after, self._lane))

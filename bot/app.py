@@ -9,76 +9,63 @@ alerts and rows are written out, then the connections close. One TaskGroup holds
 import asyncio
 import io
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 import aiohttp
+import discord
 from discord.ext import commands
 from pydantic import SecretStr
 
 from bot.alerts import AlertDispatcher
-from bot.api.app import create_app, serve
+from bot.background import Background
+from bot.catalogue import open_catalogue, warehouse_probes
 from bot.client import EarshotClient
 from bot.core import Core, open_core
 from bot.delivery import DiscordAlertDelivery
 from bot.evidence import EvidenceRing
-from bot.journal import Journal
+from bot.http import HttpParts, open_http
+from bot.live import Live, open_live
 from bot.metrics.calls import Calls
 from bot.metrics.delivery import MeteredDelivery
 from bot.metrics.metrics import Metrics
 from bot.metrics.readings import Parts
-from bot.notices import DiscordNotices
 from bot.pending import MAX_PENDING
-from bot.presence import DiscordPresence
 from bot.privacy import Privacy
 from bot.probes import probes
 from bot.recorder import Recorder
+from bot.records import Lane
 from bot.remembered import RememberedSettings
 from bot.sources.files import decode
-from bot.sources.gateway import DiscordVoiceGateway
-from bot.storage.alerts import SqlAlertStore
-from bot.storage.database import Database
-from bot.storage.guilds import SqlGuildStore
-from bot.storage.migrate import upgrade
-from bot.storage.outbox import SqlOutbox
-from bot.storage.sessions import SqlSessionStore
-from bot.storage.watching import SqlWatchStore
+from bot.stores import Stores, open_stores
 from bot.voice.opus import load_for_discord
-from bot.writing import RecordWriter
+from bot.webhooks import NoAudio, WebhookDelivery
 from cogs.alerts import Alerts
 from cogs.lexicon import Lexicon
+from cogs.predict import Predict
 from cogs.privacy import Privacy as PrivacyCog
+from cogs.products import Products
 from cogs.voice import Voice
 from config.settings import LEXICON_PRESETS, Settings
 from moderation.audio_trial import AudioTrial
 from moderation.broadcast import Broadcast
-from moderation.detectors.lexicon import LexiconDetector
-from moderation.errors import LexiconInvalid
+from moderation.catalogue import Catalogue
 from moderation.hearing import Hearing
 from moderation.lexicon_files import load
 from moderation.lexicon_service import LexiconService
-from moderation.models import Session
-from moderation.pipeline import Pipeline
+from moderation.ports import AlertDelivery, Sink
+from moderation.predictor import Predictor
 from moderation.privacy import Forgetting
 from moderation.services import Services
-from moderation.sessions import SessionManager
-from moderation.settings import GuildSettings
-from moderation.shedding import Shed, Shedding
-from moderation.supervisor import Supervisor
+from moderation.shards import Shards
 from moderation.term_exchange import TermExchange
 from moderation.terms import Term
-from moderation.watching import Watch
 
 log = logging.getLogger(__name__)
 
-DRAIN_SECONDS = 5.0
-"""Seconds that alerts and rows still waiting have at shutdown."""
 CATCH_UP_SECONDS = 5.0
 """How long a deletion waits for rows that are being written."""
-LEXICON_POLL_SECONDS = 2.0
-"""How often the lexicon file is looked at for changes."""
 MAX_LOGIN_PAUSE = 60.0
 """Longest pause, in seconds, between attempts to reach Discord."""
 
@@ -92,6 +79,7 @@ class Application:
     events: Broadcast
     dispatcher: AlertDispatcher
     recorder: Recorder
+    remembered: RememberedSettings
     core: Core
     evidence: EvidenceRing
     forgetting: Forgetting
@@ -105,7 +93,7 @@ class Application:
             try:
                 await self.client.login(token)
                 await self.client.connect()
-            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            except (aiohttp.ClientError, TimeoutError, OSError, discord.GatewayNotFound) as error:
                 log.warning("Discord cannot be reached, trying again", extra={"seconds": pause, "error": type(error).__name__})
                 self.client.drop_session()
                 await asyncio.sleep(pause)
@@ -127,149 +115,165 @@ async def open_application(settings: Settings, *, connector: aiohttp.BaseConnect
     """
     load_for_discord()
     async with AsyncExitStack() as stack:
-        database = await Database.open(_reveal(settings.database_url))
-        stack.push_async_callback(database.aclose)
-        await upgrade(database)
-        guilds, alerts, rows = SqlGuildStore(database), SqlAlertStore(database), SqlSessionStore(database)
-        outbox, remembered = SqlOutbox(database), RememberedSettings(guilds)
-        journal = await asyncio.to_thread(Journal, settings.earshot_data_dir / "journal.jsonl")
-        recorder = Recorder(RecordWriter(rows, alerts, outbox), journal)
-        await recorder.recover()
-        await rows.close_stale(datetime.now(UTC))
-        core = await stack.enter_async_context(open_core(settings, terms_of=guilds.terms))
-        evidence = EvidenceRing(seconds=settings.earshot_evidence_seconds)
-
-        events = Broadcast()
-        client = EarshotClient(lambda _: _cogs(services), connector)
-        private = await Privacy.open(database, client, settings.earshot_retention_days)
+        shards = Shards(settings.shard_ids, settings.shard_count)
+        stores = await stack.enter_async_context(open_stores(settings, shards))
+        core = await stack.enter_async_context(open_core(settings, terms_of=stores.guilds.terms))
+        catalogue = await open_catalogue(stack, settings, stores.database)
+        evidence, events = EvidenceRing(seconds=settings.earshot_evidence_seconds), Broadcast()
+        metrics = Metrics(lambda: core.categories)
+        client = EarshotClient(lambda _: _cogs(services), connector, shards)
+        private = await Privacy.open(stores.database, client, settings.earshot_retention_days)
         delivery = DiscordAlertDelivery(client)
-        metrics = Metrics(lambda: core.lexicon.lexicon.categories)
-        dispatcher = AlertDispatcher(MeteredDelivery(delivery, metrics.meters.delivered), evidence, remembered.settings, recorder)
-        dispatcher.resume(await outbox.pending(MAX_PENDING))
-        client.add_listener(dispatcher.hurry, "on_ready")
-        client.add_listener(dispatcher.hurry, "on_resumed")
-        events.subscribe(dispatcher)
-        events.subscribe(recorder)
-        events.subscribe(private.retention)
+        dispatcher = await _dispatcher(MeteredDelivery(delivery, metrics.meters.delivered), evidence, stores, client)
+        webhooks = await _webhooks(settings, stack, stores)
+        sinks: list[Sink] = [dispatcher, *webhooks, stores.recorder, private.retention]
+        for sink in sinks:
+            events.subscribe(sink)
 
-        group = await stack.enter_async_context(asyncio.TaskGroup())
+        background = await Background.open(stack)
         stack.push_async_callback(client.close)
-        _background(group, stack, "recorder", recorder.run, recorder.close)
-        _background(group, stack, "alerts", dispatcher.run, dispatcher.close)
-        _background(group, stack, "lexicon", lambda: _poll(core.lexicon), None)
-        _background(group, stack, "event loop lag", metrics.meters.watch_loop, None)
-        shedding = Shedding(_overload)
-        gateway = DiscordVoiceGateway(client, keep=evidence.keep, accept=private.register.accept, notice=private.notice)
-        sessions = await stack.enter_async_context(
-            SessionManager(gateway, _pipelines(core, events, remembered, shedding), events),
+        background.start("recorder", stores.recorder.run, stores.recorder.close)
+        background.start("alerts", dispatcher.run, dispatcher.close)
+        for each in webhooks:
+            background.start("webhooks", each.run, each.close)
+        background.start("lexicon", core.watch_lexicon)
+        background.start("product catalogue", catalogue.copy.run)
+        background.start("event loop lag", metrics.meters.watch_loop)
+        live = await open_live(
+            stack, background, client=client, core=core, stores=stores, events=events, evidence=evidence, private=private
         )
-        supervisor = Supervisor(sessions, DiscordNotices(client, guilds), events)
-        events.subscribe(supervisor)
-        _background(group, stack, "supervisor", supervisor.run, None)
-        watch = Watch(sessions, supervisor, DiscordPresence(client), SqlWatchStore(database))
-        events.subscribe(watch)
-        _background(group, stack, "watch", watch.run, None)
-        calls = Calls(sessions.running)
-        metrics.watch(Parts(calls, core.transcriber, dispatcher, recorder, events, shedding), database)
-        forgetting = private.forgetting(
-            {
-                "running sessions": sessions.forget,
-                "figures": metrics.meters.forget,
-                "audio in memory": evidence.forget,
-                "alerts under way": dispatcher.forget,
-                "rows under way": lambda user_id: recorder.caught_up(CATCH_UP_SECONDS),
-            },
-            {
-                "rows still queued": recorder.forget,
-                "the outbox": outbox.forget,
-                "alerts": alerts.forget,
-                "transcripts": rows.forget,
-            },
-        )
+        calls = Calls(live.sessions.running)
+        counting = Parts(calls, core.transcriber, dispatcher, stores.recorder, events, live.shedding, evidence, catalogue, *webhooks)
+        metrics.watch(counting, stores.database, client)
+        if core.scoring.endpoint is not None:
+            metrics.watch_scoring(core.scoring.endpoint)
+        forgetting = _forgetting(live, stores, private, dispatchers=[dispatcher, *webhooks], evidence=evidence, metrics=metrics)
         for name, run, close in private.workers(forgetting):
-            _background(group, stack, name, run, close)
-        services = Services(
-            sessions,
-            supervisor,
-            watch,
-            guilds,
-            alerts,
-            delivery,
-            *_lexicon_services(core, guilds),
-            private.service(sessions, evidence, gateway, forgetting),
+            background.start(name, run, close)
+        predictor = Predictor(core.scoring.endpoint, core.scoring.local, settings.toxicity_threshold)
+        services = _services(
+            live,
+            stores,
+            core,
+            delivery=delivery,
+            private=private,
+            evidence=evidence,
+            forgetting=forgetting,
+            catalogue=catalogue,
+            predictor=predictor,
         )
-        checks = probes(client=client, core=core, database=database, recorder=recorder, dispatcher=dispatcher)
-        api = create_app(
-            checks,
-            token=_reveal(settings.api_token) or None,
-            max_body=int(settings.api_max_body_mb * 1_000_000),
-            render=metrics.render,
-            answered=metrics.meters.answered,
+        told = probes(
+            client=client,
+            core=core,
+            database=stores.database,
+            recorder=stores.recorder,
+            dispatcher=dispatcher,
+            webhooks=webhooks[0] if webhooks else None,
         )
-        port = await stack.enter_async_context(serve(api, settings.api_host, settings.api_port))
-        yield Application(client, services, events, dispatcher, recorder, core, evidence, forgetting, port)
+        parts = HttpParts(core, catalogue, predictor, metrics, events, live.sessions.all)
+        port = await open_http(stack, background, settings, parts, {**told, **warehouse_probes(catalogue, stores.database)})
+        log.info("ready to connect", extra=_what_it_runs_with(settings, port, core, stores))
+        yield Application(client, services, events, dispatcher, stores.recorder, stores.remembered, core, evidence, forgetting, port)
 
 
-def _pipelines(core: Core, events: Broadcast, guilds: RememberedSettings, shedding: Shedding) -> Callable[[Session], Awaitable[Pipeline]]:
-    async def make(session: Session) -> Pipeline:
-        settings: GuildSettings = await guilds.settings(session.guild_id)
-        return Pipeline(session, core.transcriber, core.detectors, events, lambda: settings, gate=core.gate, shedding=shedding)
-
-    return make
-
-
-def _overload(before: Shed, now: Shed) -> None:
-    if now > before:
-        log.warning("short of CPU, leaving something out", extra={"left_out": now.name.lower()})
-    else:
-        log.info("less is left out again", extra={"left_out": now.name.lower()})
+def _what_it_runs_with(settings: Settings, port: int, core: Core, stores: Stores) -> dict[str, object]:
+    """For the first line of the log: where it listens, and with what."""
+    return {
+        "http": f"http://{settings.api_host}:{port}",
+        "model": core.vocabulary.path.name,
+        "lexicon": str(core.lexicon.path),
+        "terms": len(core.lexicon.lexicon),
+        "database": stores.database.where,
+        "toxicity": ", ".join(d.name for d in core.scoring.detectors) or "not scored in calls",
+    }
 
 
-def _lexicon_services(core: Core, guilds: SqlGuildStore) -> tuple[LexiconService, TermExchange, AudioTrial]:
+async def _webhooks(settings: Settings, stack: AsyncExitStack, stores: Stores) -> list[AlertDispatcher]:
+    """The second lane of alerts, where the settings want one."""
+    if settings.earshot_webhook_url is None:
+        return []
+    session = await stack.enter_async_context(aiohttp.ClientSession())
+    delivery = WebhookDelivery(settings.earshot_webhook_url, _reveal(settings.earshot_webhook_secret), session)
+    dispatcher = AlertDispatcher(delivery, NoAudio(), stores.remembered.settings, stores.recorder, lane=Lane.WEBHOOK)
+    dispatcher.resume(await stores.webhooks.pending(MAX_PENDING))
+    return [dispatcher]
+
+
+async def _dispatcher(delivery: AlertDelivery, evidence: EvidenceRing, stores: Stores, client: EarshotClient) -> AlertDispatcher:
+    """With what an earlier process left undelivered, which goes out once Discord is there."""
+    dispatcher = AlertDispatcher(delivery, evidence, stores.remembered.settings, stores.recorder)
+    dispatcher.resume(await stores.outbox.pending(MAX_PENDING))
+    client.add_listener(dispatcher.hurry, "on_ready")
+    client.add_listener(dispatcher.hurry, "on_resumed")
+    return dispatcher
+
+
+def _forgetting(
+    live: Live, stores: Stores, private: Privacy, *, dispatchers: Sequence[AlertDispatcher], evidence: EvidenceRing, metrics: Metrics
+) -> Forgetting:
+    """Every place that may hold something about a member: what makes rows first, the rows after it."""
+    return private.forgetting(
+        {
+            "running sessions": live.sessions.forget,
+            "notices that stand": live.supervisor.forget,
+            "figures": metrics.meters.forget,
+            "audio in memory": evidence.forget,
+            **{f"alerts under way {n}": each.forget for n, each in enumerate(dispatchers)},
+            "rows under way": lambda user_id: stores.recorder.caught_up(CATCH_UP_SECONDS),
+        },
+        {
+            "rows still queued": stores.recorder.forget,
+            "the outbox": stores.outbox.forget,
+            "the webhooks' outbox": stores.webhooks.forget,
+            "posted notices": stores.mentions.forget,
+            "alerts": stores.alerts.forget,
+            "transcripts": stores.rows.forget,
+        },
+    )
+
+
+def _services(
+    live: Live,
+    stores: Stores,
+    core: Core,
+    *,
+    delivery: AlertDelivery,
+    private: Privacy,
+    evidence: EvidenceRing,
+    forgetting: Forgetting,
+    catalogue: Catalogue,
+    predictor: Predictor,
+) -> Services:
     def shared() -> Sequence[Term]:
         return load(core.lexicon.path) if core.lexicon.path is not None else ()
 
-    return (
-        LexiconService(guilds, core.lexicon, core.detectors, Hearing(core.vocabulary), shared),
-        TermExchange(guilds, core.lexicon, LEXICON_PRESETS),
-        AudioTrial(core.transcriber, core.detectors, guilds, lambda data, name: decode(io.BytesIO(data), name)),
+    guilds = stores.guilds
+    return Services(
+        sessions=live.sessions,
+        supervisor=live.supervisor,
+        watch=live.watch,
+        guilds=guilds,
+        alerts=stores.alerts,
+        delivery=delivery,
+        lexicon=LexiconService(guilds, core.lexicon, core.detectors, Hearing(core.vocabulary), shared),
+        exchange=TermExchange(guilds, core.lexicon, LEXICON_PRESETS),
+        audio=AudioTrial(core.transcriber, core.detectors, guilds, lambda data, name: decode(io.BytesIO(data), name)),
+        privacy=private.service(live.sessions, evidence, live.gateway, forgetting),
+        catalogue=catalogue,
+        predictor=predictor,
+        troubles=core.scoring.troubles,
     )
 
 
 def _cogs(services: Services) -> Sequence[commands.Cog]:
-    return Voice(services), Alerts(services), Lexicon(services), PrivacyCog(services.privacy)
-
-
-def _background(
-    group: asyncio.TaskGroup, stack: AsyncExitStack, name: str, run: Callable[[], Awaitable[None]], close: Callable[[], None] | None
-) -> None:
-    """Run it until the stack unwinds; then let it finish what waits, for a while."""
-
-    async def work() -> None:
-        await run()
-
-    task = group.create_task(work(), name=name)
-
-    async def stop() -> None:
-        if close is not None:
-            close()
-            await asyncio.wait({task}, timeout=DRAIN_SECONDS)
-        task.cancel()
-
-    stack.push_async_callback(stop)
-
-
-async def _poll(lexicon: LexiconDetector) -> None:
-    """Take over a changed lexicon file; a bad one is refused and the old one stays."""
-    while True:
-        await asyncio.sleep(LEXICON_POLL_SECONDS)
-        try:
-            await lexicon.refresh()
-        except LexiconInvalid as error:
-            log.error(
-                "the changed lexicon is refused, the old one stays",
-                extra={"problems": len(error.problems), "first": str(error.problems[0])},
-            )
+    return (
+        Voice(services),
+        Alerts(services),
+        Lexicon(services),
+        PrivacyCog(services.privacy),
+        Products(services.catalogue),
+        Predict(services.predictor),
+    )
 
 
 def _reveal(secret: SecretStr | None) -> str:

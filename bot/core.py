@@ -1,6 +1,7 @@
 """What every audio source is run through, made from settings: the speech model and the detectors. Live calls and replay share it."""
 
 import asyncio
+import logging
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -8,15 +9,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar, cast
 
+from bot.scoring.answers import CATEGORY_NAMES
+from bot.scoring.opening import Scoring, open_scoring
 from bot.speech.model import find_model
 from bot.speech.vosk import VoskTranscriber
 from bot.speech.words import ModelVocabulary
 from config.settings import Settings
 from moderation.detectors.lexicon import LexiconDetector, TermsOf
+from moderation.detectors.toxicity import CATEGORY
 from moderation.errors import LexiconInvalid
+from moderation.ports import Detector
 from moderation.vad import VoiceGate
 
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+LEXICON_POLL_SECONDS = 2.0
+"""How often the lexicon file is looked at for changes."""
+KNOWN_CATEGORIES = CATEGORY_NAMES | {CATEGORY}
+"""Of toxicity scores."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +38,28 @@ class Core:
     transcriber: VoskTranscriber
     lexicon: LexiconDetector
     vocabulary: ModelVocabulary
+    scoring: Scoring
+    detectors: tuple[Detector, ...]
+    """Those that calls go through, as FLAGGING_PROVIDER says."""
     gate: Callable[[], VoiceGate] | None = None
     """Makes speakers' voice gates; None decodes everything."""
 
     @property
-    def detectors(self) -> tuple[LexiconDetector, ...]:
-        """All of them."""
-        return (self.lexicon,)
+    def categories(self) -> frozenset[str]:
+        """That flags may have, a server's own terms and unusual endpoints apart."""
+        return self.lexicon.lexicon.categories | KNOWN_CATEGORIES
+
+    async def watch_lexicon(self) -> None:
+        """Take over a changed lexicon file; a bad one is refused and the old one stays."""
+        while True:
+            await asyncio.sleep(LEXICON_POLL_SECONDS)
+            try:
+                await self.lexicon.refresh()
+            except LexiconInvalid as error:
+                log.error(
+                    "the changed lexicon is refused, the old one stays",
+                    extra={"problems": len(error.problems), "first": str(error.problems[0])},
+                )
 
 
 @asynccontextmanager
@@ -58,7 +85,10 @@ async def open_core(settings: Settings, *, lexicon: Path | None = None, terms_of
 
     transcriber, model = await _in_daemon_thread(load)
     try:
-        yield Core(transcriber, detector, ModelVocabulary(transcriber, model), VoiceGate if settings.earshot_vad else None)
+        async with open_scoring(settings) as scoring:
+            live = (detector,) if settings.flagging_provider.uses_lexicon else ()
+            gate = VoiceGate if settings.earshot_vad else None
+            yield Core(transcriber, detector, ModelVocabulary(transcriber, model), scoring, (*live, *scoring.detectors), gate)
     finally:
         await transcriber.aclose()
 

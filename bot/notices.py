@@ -1,25 +1,41 @@
 """Notices in a guild's alert channel, through discord.py. Implements `moderation.ports.NoticeBoard`."""
 
 import hashlib
+import logging
+from datetime import UTC, datetime
 
 import aiohttp
 import discord
 
 from bot.delivery import NONCE_LENGTH, delivery_failed
+from bot.storage.notices import SqlNoticeMentions
 from cogs.notices import notice_card
+from moderation.errors import StorageError
 from moderation.notices import Notice
 from moderation.ports import GuildStore
 
+log = logging.getLogger(__name__)
+
 
 class DiscordNotices:
-    """Posts and edits notices. They ping nobody; a retried post is the same message, by its nonce."""
+    """Posts and edits notices. They ping nobody; a retried post is the same message, by its nonce. Whom they name is noted."""
 
-    def __init__(self, client: discord.Client, guilds: GuildStore) -> None:
+    def __init__(self, client: discord.Client, guilds: GuildStore, mentions: SqlNoticeMentions) -> None:
         self._client = client
         self._guilds = guilds
+        self._mentions = mentions
 
     async def show(self, notice: Notice, message_id: int | None) -> int | None:
         """Post or edit; None where the guild chose no alert channel. Raises `DeliveryFailed`."""
+        shown = await self._show(notice, message_id)
+        if shown is not None and (notice.names or message_id is not None):
+            try:
+                await self._mentions.name(notice.guild_id, shown, notice.names, datetime.now(UTC))
+            except StorageError as error:  # it stands all the same; only a deletion would not find it
+                log.error("whom a notice names was not noted", extra={"guild_id": notice.guild_id, "code": error.code})
+        return shown
+
+    async def _show(self, notice: Notice, message_id: int | None) -> int | None:
         settings = await self._guilds.settings(notice.guild_id)
         if settings.alert_channel_id is None:
             return None

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
+from bot.records import alert_without_user
 from moderation.models import Alert
 
 MAX_PENDING = 1024
@@ -90,6 +91,26 @@ class WaitingRoom:
     def next_due(self, busy: Collection[int]) -> float | None:
         """When the next of those that were tried in vain is due."""
         return min((i.due for i in self if i.guild_id not in busy), default=None)
+
+    def delayed(self, now: datetime) -> tuple[int, float]:
+        """How many are not fresh, and the seconds since the oldest of them was raised."""
+        since = [i.since for i in self if not i.fresh]
+        return len(since), max(((now - s).total_seconds() for s in since), default=0.0)
+
+    def forget(self, user_id: int, under_way: Collection[Pending]) -> int:
+        """Drop what waits about that user, but for what is under way; how many alerts."""
+        count = 0
+        for item in [i for i in self if i not in under_way]:
+            kept = alert_without_user(item.alert, user_id)
+            count += kept != item.alert
+            if kept is None:
+                self.remove(item)
+            elif kept != item.alert:
+                cut_for = item.cut_for
+                if cut_for is not None:  # the clip holds the alert's speaker alone: it stays
+                    item.cut_for = kept if cut_for is item.alert else alert_without_user(cut_for, user_id)
+                item.alert = kept
+        return count
 
 
 @dataclass(slots=True)

@@ -2,16 +2,23 @@
 
 import discord
 
+from bot.client import EarshotClient
+
 
 class DiscordPresence:
     """Counts people; bots are none. Voice states need no privileged intent."""
 
-    def __init__(self, client: discord.Client) -> None:
+    def __init__(self, client: EarshotClient) -> None:
         self._client = client
 
     def ready(self) -> bool:
-        """Whether the servers are known."""
+        """Whether the servers of some shard are known."""
         return self._client.is_ready()
+
+    def knows(self, guild_id: int) -> bool:
+        """Whether that server's shard has told what is in it."""
+        guild = self._client.get_guild(guild_id)
+        return guild is not None and not guild.unavailable
 
     def people(self, guild_id: int, channel_id: int) -> int:
         """How many are in the channel; 0 where there is no such channel. Who is not known to be a bot counts."""

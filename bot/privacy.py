@@ -39,11 +39,12 @@ class Privacy:
     @classmethod
     async def open(cls, database: Database, client: EarshotClient, days: int) -> Self:
         """Read the choices. Raises `StorageError`. `days`: the operator's limit for transcripts and alerts."""
+        shards = client.our_shards
         consent, register = SqlConsentStore(database), ConsentRegister()
         await register.load(consent)
-        redactor = Redactor(client, SqlRedactions(database))
+        redactor = Redactor(client, SqlRedactions(database, shards))
         client.add_listener(redactor.hurry, "on_ready")
-        return cls(register, redactor, Retention(SqlRetention(database), days), consent, SqlExport(database), days)
+        return cls(register, redactor, Retention(SqlRetention(database, shards=shards), days), consent, SqlExport(database), days)
 
     def notice(self, guild_id: int) -> str:
         """What the members of that server's channels are told."""

@@ -4,16 +4,17 @@ A record is a line of the journal while the database is away, so there is a type
 version added get their defaults, fields that it dropped are ignored.
 """
 
+import asyncio
 import json
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol
 
 from pydantic import TypeAdapter, ValidationError
 
 from moderation.errors import StorageError
-from moderation.events import SegmentFlagged, SegmentTranscribed, SessionEnded, SessionStarted
+from moderation.events import SegmentFlagged, SegmentTranscribed, SessionEnded, SessionMoved, SessionStarted
 from moderation.models import Alert
 
 
@@ -26,9 +27,16 @@ class Outcome(StrEnum):
     """Tried for too long, or refused for good."""
 
 
+class Lane(StrEnum):
+    """Where an alert is on its way to; each lane delivers by itself."""
+
+    CARD = "card"
+    WEBHOOK = "webhook"
+
+
 @dataclass(frozen=True, slots=True)
 class AlertWaiting:
-    """An alert, or a newer revision of it, that the moderators do not have yet."""
+    """An alert, or a newer revision of it, that the receiver of its lane does not have yet."""
 
     alert: Alert
     since: datetime
@@ -39,6 +47,7 @@ class AlertWaiting:
     """How often it was tried in vain."""
     next_attempt_at: datetime | None = None
     """Not before; None: at once."""
+    lane: Lane = Lane.CARD
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +57,25 @@ class AlertSettled:
     alert: Alert
     message_id: int | None
     outcome: Outcome
+    lane: Lane = Lane.CARD
 
 
 AlertRecord = AlertWaiting | AlertSettled
-Record = SessionStarted | SegmentTranscribed | SegmentFlagged | SessionEnded | AlertRecord
+Record = SessionStarted | SessionMoved | SegmentTranscribed | SegmentFlagged | SessionEnded | AlertRecord
+
+
+class AlertLog(Protocol):
+    """Where it is written down how alerts stand."""
+
+    def submit(self, record: AlertRecord) -> "asyncio.Future[bool]":
+        """Write it, without waiting; the future is done once it is safe, or cannot be."""
+        ...
+
 
 _ALERT = TypeAdapter(Alert)
 _ADAPTERS: dict[str, TypeAdapter[Any]] = {
     kind.__name__: TypeAdapter(kind)
-    for kind in (SessionStarted, SegmentTranscribed, SegmentFlagged, SessionEnded, AlertWaiting, AlertSettled)
+    for kind in (SessionStarted, SessionMoved, SegmentTranscribed, SegmentFlagged, SessionEnded, AlertWaiting, AlertSettled)
 }
 
 

@@ -20,6 +20,9 @@ class RememberedSettings:
         self._guilds = guilds
         self._known: OrderedDict[int, GuildSettings] = OrderedDict()
 
+    def __len__(self) -> int:
+        return len(self._known)
+
     async def settings(self, guild_id: int) -> GuildSettings:
         """The guild's settings. Raises `StorageError` when the database is away and nothing is remembered of that guild."""
         try:

@@ -72,8 +72,9 @@ def alert_mark(alert: Alert) -> str:
 
 def masked(segment: TranscriptSegment, flags: Iterable[Flag]) -> str:
     """The segment's text with flagged words in bold behind a spoiler, and everything else defused."""
+    spans = {(f.span.start_char, f.span.end_char) for f in flags}
     pieces, at = [], 0
-    for start, end in _merged((f.span.start_char, f.span.end_char) for f in flags):
+    for start, end in _merged(spans - {(0, len(segment.text))} or spans):  # a mark on all of it says nothing beside others
         pieces += [plain(segment.text[at:start]), "||**", plain(segment.text[start:end]), "**||"]
         at = end
     return "".join([*pieces, plain(segment.text[at:])])
@@ -92,8 +93,7 @@ def status_panel(session: Session, coverage: Sequence[Coverage], shed: Shed = Sh
     heard, spoken = sum(c.heard_seconds for c in coverage), sum(c.spoken_seconds for c in coverage)
     ratio = f"{heard / spoken:.0%}" if spoken else "nobody has spoken yet"
     since = f"In <#{session.channel_id}> since {format_dt(session.started_at, 'R')}."
-    good = not spoken or heard / spoken >= WELL_HEARD
-    good = good and shed is Shed.NOTHING
+    good = shed is Shed.NOTHING and (not spoken or heard / spoken >= WELL_HEARD)
     overload = f"\n{OVERLOAD[shed]}" if shed in OVERLOAD else ""
     embed = discord.Embed(
         title="Listening" if shed is not Shed.CHANNEL else "Not listening for now",
@@ -114,9 +114,9 @@ def status_panel(session: Session, coverage: Sequence[Coverage], shed: Shed = Sh
     return embed
 
 
-def problem(message: str) -> discord.Embed:
+def problem(message: str, title: str = "That did not work") -> discord.Embed:
     """Something could not be done, and what to do about it."""
-    return discord.Embed(title="That did not work", description=message[:4000], colour=discord.Colour.red())
+    return discord.Embed(title=title, description=message[:4000], colour=discord.Colour.red())
 
 
 def _title(alert: Alert) -> str:

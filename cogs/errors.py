@@ -6,7 +6,7 @@ import discord
 from discord import app_commands
 
 from cogs.embeds import problem
-from moderation.errors import ModerationError
+from moderation.errors import ModerationError, OutcomeUnknown
 
 log = logging.getLogger(__name__)
 
@@ -18,7 +18,8 @@ async def on_app_command_error(interaction: discord.Interaction, error: app_comm
 
 async def answer(interaction: discord.Interaction, error: Exception) -> None:
     """The same for buttons and menus."""
-    embed = problem(_sentence(error))
+    title = "That may not have worked" if isinstance(error, OutcomeUnknown) else "That did not work"
+    embed = problem(_sentence(error), title)
     if interaction.response.is_done():
         await interaction.followup.send(embed=embed, ephemeral=True)
     else:

@@ -4,7 +4,6 @@ import asyncio
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 import discord
 from discord.utils import format_dt
@@ -23,6 +22,8 @@ MAX_PANELS = 50
 """Panels kept up to date at once; the oldest stops for a new one."""
 LOSS_WORTH_TELLING = 0.02
 """Share of packets lost above which the connection is called bad."""
+UNTOLD_SECONDS = 30.0
+"""Shorter times of not running are not worth telling: a restart."""
 ENDED = "I am no longer in the call. `/voice status` says why, if I keep trying."
 STOPPED = "No longer updated. /voice status shows it anew."
 
@@ -38,6 +39,8 @@ class Look:
     watched: tuple[str, ...] = ()
     unheard: tuple[int, ...] = ()
     """Ids of those present who are not heard by their own choice."""
+    troubles: tuple[str, ...] = ()
+    """What else of the bot is away, a sentence each."""
 
 
 def live_panel(look: Look) -> discord.Embed:
@@ -46,7 +49,7 @@ def live_panel(look: Look) -> discord.Embed:
     embed = status_panel(look.session, look.coverage, look.shed, look.unheard)
     if look.shed is not Shed.CHANNEL:  # else the panel says itself that it does not listen
         embed.title = _state(health)
-    trouble = degraded(health)
+    trouble = [*degraded(health), *look.troubles]
     if look.shed is not Shed.NOTHING:
         trouble.append("This machine is overloaded: see above for what is left out.")
     if trouble:
@@ -59,13 +62,15 @@ def live_panel(look: Look) -> discord.Embed:
     return embed
 
 
-def watched_lines(report: Sequence[WatchedReport], since: datetime) -> list[str]:
+def watched_lines(report: Sequence[WatchedReport]) -> list[str]:
     """The watched channels in their order, each with what was not covered."""
-    return [_watched(each, since) for each in report]
+    return [_watched(each) for each in report]
 
 
-def _watched(each: WatchedReport, since: datetime) -> str:
-    missed = f", {each.uncovered_seconds / 60:.0f} min not covered since {format_dt(since, 'R')}" if each.uncovered_seconds >= 1 else ""
+def _watched(each: WatchedReport) -> str:
+    counts = [f"{each.uncovered_seconds / 60:.0f} min not covered"] if each.uncovered_seconds >= 1 else []
+    counts += [f"{each.down_seconds / 60:.0f} min not running"] if each.down_seconds >= UNTOLD_SECONDS else []
+    missed = f", {' and '.join(counts)} since {format_dt(each.since, 'R')}" if counts else ""
     held = ", waiting until everybody has left because a moderator sent me away" if each.held else ""
     return f"<#{each.channel_id}>: {each.people} there now{missed}{held}"
 
@@ -173,5 +178,5 @@ async def _edit(interaction: discord.Interaction, embed: discord.Embed) -> None:
     """A panel that the person dismissed, or that Discord does not take now, is no trouble: the next look tries again."""
     try:
         await interaction.edit_original_response(embed=embed)
-    except discord.HTTPException:
+    except Exception:  # besides Discord's refusals all that a lost connection raises: nobody waits for this task
         return

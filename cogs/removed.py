@@ -6,8 +6,8 @@ from cogs.embeds import AROUND
 
 
 def removed_card() -> discord.Embed:
-    """Stands where a card was about somebody who had their data deleted."""
-    text = "The content of this alert was removed at the member's request. Nothing of it is kept."
+    """Stands where a card, or a notice, was about somebody who had their data deleted."""
+    text = "The content of this message was removed at the member's request. Nothing of it is kept."
     return discord.Embed(title="Removed", description=text, colour=discord.Colour.light_grey())
 
 

@@ -65,12 +65,14 @@ class Voice(commands.GroupCog, group_name="voice", group_description="Listen to 
             return
         if running is None:
             text = "I am not listening in this server. `/voice join` brings me into a voice channel."
-            await interaction.response.send_message("\n".join([text, *self._watched(interaction)]), ephemeral=True)
+            lines = [text, *self._services.troubles(), *self._watched(interaction)]
+            await interaction.response.send_message("\n".join(lines), ephemeral=True)
             return
 
         def show(now: Running) -> Look:
             watched, unheard = tuple(self._watched(interaction)), self._unheard(interaction, now.session.channel_id)
-            return Look(now.session, now.coverage(), now.source.health(), now.shed, watched, unheard)
+            troubles = tuple(self._services.troubles())
+            return Look(now.session, now.coverage(), now.source.health(), now.shed, watched, unheard, troubles)
 
         def look() -> Look | None:
             now = self._services.sessions.running(running.session.guild_id)
@@ -102,8 +104,7 @@ class Voice(commands.GroupCog, group_name="voice", group_description="Listen to 
         await interaction.followup.send(f"I no longer join <#{channel.id}> by myself. A session there goes on.", ephemeral=True)
 
     def _watched(self, interaction: discord.Interaction) -> list[str]:
-        report = self._services.watch.report(interaction.guild_id or 0)
-        return watched_lines(report, self._services.watch.since)
+        return watched_lines(self._services.watch.report(interaction.guild_id or 0))
 
     def _unheard(self, interaction: discord.Interaction, channel_id: int) -> tuple[int, ...]:
         """Ids of those in the channel who are not heard by their own choice."""

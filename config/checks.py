@@ -1,5 +1,6 @@
 """What single values must look like. Each raises `WrongValue("what is wrong; what to do")` and never quotes a secret."""
 
+import base64
 import ipaddress
 import re
 from urllib.parse import urlsplit
@@ -11,10 +12,35 @@ class WrongValue(ValueError):
     """Says what is wrong with a value, and what to do."""
 
 
+MAX_SHARDS = 16384
+"""Far more than any bot has."""
+
 DATABASE_SCHEMES = ("sqlite", "sqlite+aiosqlite", "postgresql", "postgresql+psycopg", "postgres")
 
 _HOST = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9]([A-Za-z0-9-]{0,62})(\.[A-Za-z0-9]([A-Za-z0-9-]{0,62}))*\.?")
+_ENDPOINT_PATH = re.compile(r"/serving-endpoints/[A-Za-z0-9][A-Za-z0-9_-]{0,62}(/invocations)?/?\Z")
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
+
+
+def shard_ids(value: object) -> object:
+    """`0,2,5-7` → (0, 2, 5, 6, 7); `all` → ()."""
+    if not isinstance(value, str):
+        return value
+    if value.lower() == "all":
+        return ()
+    found: list[int] = []
+    for part in value.split(","):
+        first, dash, last = (piece.strip() for piece in part.partition("-"))
+        if not first.isdecimal() or (dash and not last.isdecimal()):
+            raise WrongValue(f"{part.strip()[:20]!r} is no shard; write shards such as 0,1 or 0-3, numbered from 0")
+        if len(last or first) > 5 or int(last or first) >= MAX_SHARDS:
+            raise WrongValue(f"{part.strip()[:20]!r} is beyond the {MAX_SHARDS} shards that there can be")
+        if int(last or first) < int(first):
+            raise WrongValue(f"{part.strip()[:20]!r} runs backwards; write the smaller number first")
+        found += range(int(first), int(last or first) + 1)
+    if len(set(found)) < len(found):
+        raise WrongValue("a shard stands in it twice; name each once")
+    return tuple(found)
 
 
 def token(value: SecretStr) -> SecretStr:
@@ -72,6 +98,7 @@ def workspace(value: str) -> str:
         raise WrongValue("it is not an address; set something like https://dbc-1234abcd.cloud.databricks.com")
     if parts.username or parts.password:
         raise WrongValue("it holds a user or password; set the address alone, and the token as DATABRICKS_TOKEN")
+    _not_in_the_clear(url)
     return f"{parts.scheme}://{parts.hostname}{f':{port}' if port else ''}"
 
 
@@ -92,10 +119,25 @@ def http_path(value: str) -> str:
 
 def endpoint(value: str) -> str:
     """A serving endpoint's name, or its URL."""
-    if value.startswith(("https://", "http://")):
-        if not host_of(value):
-            raise WrongValue("it is not a URL; set the endpoint's name alone")
-        return value
+    if not value.startswith(("https://", "http://")):
+        return endpoint_name(value)
+    if not host_of(value):
+        raise WrongValue("it is not a URL; set the endpoint's name alone")
+    _not_in_the_clear(value)
+    if not _ENDPOINT_PATH.search(urlsplit(value).path):
+        raise WrongValue("its path is not /serving-endpoints/NAME/invocations; copy it again, or set the endpoint's name alone")
+    return value
+
+
+def _not_in_the_clear(url: str) -> None:
+    """Tokens leave this machine over TLS only."""
+    host = host_of(url) or ""
+    if url.startswith("http://") and host != "localhost" and not host.startswith("127."):
+        raise WrongValue("it is http, so the token would travel in the clear; use https")
+
+
+def endpoint_name(value: str) -> str:
+    """A serving endpoint's name."""
     if not _PLAIN_NAME.fullmatch(value):
         raise WrongValue(f"{value[:60]!r} is not an endpoint's name; it has letters, digits, - and _, at most 63")
     return value
@@ -108,15 +150,46 @@ def served_name(value: str) -> str:
     return value
 
 
-def dotted_path(value: str) -> str:
-    """`predictions.0.score`."""
-    if not all(part.strip() for part in value.split(".")):
+def answer_path(value: str) -> str:
+    """A dotted path such as `predictions.0.score`: its first number stands for the text's place in the request."""
+    parts = value.split(".")
+    if not all(part.strip() for part in parts):
         raise WrongValue(f"{value[:60]!r} is not a dotted path; set something like predictions.0.score")
+    if next((part for part in parts if part.isdecimal()), "0") != "0":
+        raise WrongValue(f"{value[:60]!r} has a first number other than 0, which stands for the first text; set predictions.0.score or so")
     return value
+
+
+def table_name(value: str) -> str:
+    """`catalog.schema.table`, `schema.table` or `table`; backticks are taken off."""
+    parts = [part.removeprefix("`").removesuffix("`") for part in value.split(".")]
+    if len(parts) > 3 or not all(re.fullmatch(r"[\w-]{1,255}", part) for part in parts):
+        raise WrongValue(f"{value[:60]!r} is not a table's name; set catalog.schema.table, of letters, digits, _ and -")
+    return ".".join(parts)
 
 
 def model_name(value: str) -> str:
     """`catalog.schema.model` (Unity Catalog)."""
     if not re.fullmatch(r"[^\s./]+\.[^\s./]+\.[^\s./]+", value):
         raise WrongValue(f"{value[:60]!r} is not catalog.schema.model; give all three parts")
+    return value
+
+
+def web_address(value: str) -> str:
+    """A whole `http(s)` URL without a user in it."""
+    parts = urlsplit(value)
+    if parts.scheme not in {"http", "https"} or host_of(value) is None or parts.username:
+        raise WrongValue("it is not an address; set something like https://example.org/hook")
+    return value
+
+
+def webhook_secret(value: SecretStr) -> SecretStr:
+    """Long enough not to be guessed."""
+    text = value.get_secret_value()
+    try:
+        size = len(base64.b64decode(text.removeprefix("whsec_"), validate=True)) if text.startswith("whsec_") else len(text)
+    except ValueError:
+        raise WrongValue("what follows whsec_ is not base64; copy it again") from None
+    if size < 24:
+        raise WrongValue("it is too short; make one with `openssl rand -base64 32`")
     return value

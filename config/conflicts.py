@@ -13,7 +13,22 @@ Conflict = tuple[tuple[str, ...], str]
 
 def conflicts(settings: "Settings", given: Mapping[str, str]) -> list[Conflict]:
     """What does not fit together in `settings`; `given`: the environment it was made from."""
-    return [*_api(settings), *_names(given), *_databricks(settings)]
+    return [*_shards(settings), *_api(settings), *_webhook(settings), *_names(given), *_databricks(settings)]
+
+
+def _shards(settings: "Settings") -> Iterator[Conflict]:
+    ids, count = settings.shard_ids, settings.shard_count
+    if not ids:
+        return
+    if count is None:
+        yield ("SHARD_COUNT", "SHARD_IDS"), "SHARD_COUNT: it is not set, but SHARD_IDS is; set it to the number of shards of all processes"
+        return
+    if max(ids) >= count:
+        text = f"SHARD_IDS: there is no shard {max(ids)} of {count}; they are numbered from 0 to {count - 1}. Correct it, or SHARD_COUNT"
+        yield ("SHARD_COUNT", "SHARD_IDS"), text
+    elif len(ids) < count and not settings.database_url.get_secret_value().startswith("postgres"):
+        text = "DATABASE_URL: processes that share the shards share one PostgreSQL database, too; set it, or remove SHARD_IDS"
+        yield ("DATABASE_URL", "SHARD_IDS"), text
 
 
 def _api(settings: "Settings") -> Iterator[Conflict]:
@@ -21,6 +36,17 @@ def _api(settings: "Settings") -> Iterator[Conflict]:
     if settings.api_token is None and not is_loopback(host):
         text = f"API_TOKEN: it is not set, but API_HOST {host!r} is not loopback; set API_TOKEN, or API_HOST to 127.0.0.1"
         yield ("API_HOST", "API_TOKEN"), text
+    if settings.api_read_token is not None and settings.api_token is None:
+        yield ("API_READ_TOKEN", "API_TOKEN"), "API_TOKEN: it is not set, but API_READ_TOKEN is; set both, or API_TOKEN alone"
+    if settings.api_read_token is not None and settings.api_read_token == settings.api_token:
+        yield ("API_READ_TOKEN", "API_TOKEN"), "API_READ_TOKEN: it is the same as API_TOKEN; give those who only look another token"
+
+
+def _webhook(settings: "Settings") -> Iterator[Conflict]:
+    pair = ("EARSHOT_WEBHOOK_URL", "EARSHOT_WEBHOOK_SECRET")
+    if (settings.earshot_webhook_url is None) is not (settings.earshot_webhook_secret is None):
+        there, missing = pair if settings.earshot_webhook_url is not None else pair[::-1]
+        yield pair, f"{missing}: it is not set, but {there} is; set both, or neither"
 
 
 def _names(given: Mapping[str, str]) -> Iterator[Conflict]:

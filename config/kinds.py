@@ -15,6 +15,21 @@ class FlaggingProvider(StrEnum):
         """Whether it asks the serving endpoint."""
         return self is not FlaggingProvider.LEXICON
 
+    @property
+    def uses_lexicon(self) -> bool:
+        """Whether it matches the terms of the lexicon."""
+        return self is not FlaggingProvider.DATABRICKS
+
+
+class EmbeddedUse(StrEnum):
+    """What the toxicity scorer that comes along does in calls."""
+
+    OFF = "off"
+    STAND_IN = "stand-in"
+    """Answers while the serving endpoint does not."""
+    ON = "on"
+    """Scores every sentence itself."""
+
 
 class ScoreType(StrEnum):
     """How an endpoint's score is to be read."""

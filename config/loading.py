@@ -28,11 +28,15 @@ NOT_OURS = frozenset(
 
 
 class InvalidSettings(Exception):
-    """Settings that cannot be used. `problems` has all of them, each `NAME: what is wrong; what to do`; secrets are never quoted."""
+    """Settings that cannot be used. `problems` has all of them, each `NAME: what is wrong; what to do`; secrets are never quoted.
 
-    def __init__(self, problems: list[str]) -> None:
+    `usable` are those values that are right, for looking at what they name.
+    """
+
+    def __init__(self, problems: list[str], usable: Any = None) -> None:  # noqa: ANN401 - `Settings`, which is made of this module
         super().__init__("\n".join(problems))
         self.problems = problems
+        self.usable = usable
 
 
 class EnvironmentSource(EnvSettingsSource):
@@ -51,14 +55,16 @@ def present(values: Mapping[str, str]) -> dict[str, str]:
     return {name.upper(): value.strip() for name, value in values.items() if value.strip()}
 
 
-def unknown(given: Collection[str], cls: type[BaseSettings]) -> list[str]:
-    """A sentence for each name that looks like ours and is not."""
+def unknown(given: Collection[str], in_file: Collection[str], cls: type[BaseSettings]) -> list[str]:
+    """A sentence for each name that looks like ours and is not; in our file, that is any name which is nearly one of ours."""
     known = [name for field in cls.model_fields.items() for name in reference.names(*field)]
     problems = []
     for name in sorted(given):
-        if name in known or name in NOT_OURS or not name.startswith(OWN_PREFIXES):
+        if name in known or name in NOT_OURS:
             continue
         close = difflib.get_close_matches(name, known, n=1, cutoff=0.75)
+        if not name.startswith(OWN_PREFIXES) and not (close and name in in_file):
+            continue
         advice = f"did you mean {close[0]}?" if close else "remove it; `python -m bot check --settings` lists what there is"
         problems.append(f"{name}: there is no such setting; {advice}")
     return problems

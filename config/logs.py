@@ -22,6 +22,9 @@ OWN = ("bot", "cogs", "config", "moderation")
 QUIET = ("aiohttp.access", "aiosqlite", "alembic", "sqlalchemy")
 """Loggers that say nothing below WARNING: addresses with search words, statements, rows."""
 
+SILENT = ("databricks.sql",)
+"""Loggers that say nothing: their messages quote what the warehouse answered; what failed is told by Earshot's own log and `/ready`."""
+
 DROPPED_PREFIX = "pii."
 
 MAX_CHAIN = 8
@@ -50,6 +53,8 @@ def configure(level: str = "INFO", format: str = "console", context: Mapping[str
         logging.getLogger(name).setLevel(own)
     for name in QUIET:
         logging.getLogger(name).setLevel(max(own, logging.WARNING))
+    for name in SILENT:
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
 
 
 class ContextFilter(logging.Filter):

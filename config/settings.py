@@ -19,8 +19,9 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from config import checks, reference
 from config.conflicts import conflicts
 from config.envfile import read_env_file
-from config.kinds import FlaggingProvider, LogFormat, LogLevel, ScoreType, WorkloadSize
+from config.kinds import EmbeddedUse, FlaggingProvider, LogFormat, LogLevel, ScoreType, WorkloadSize
 from config.loading import EnvironmentSource, InvalidSettings, present, unknown, validate
+from config.output_specs import EndpointName, Spec
 from config.reference import SettingRow
 
 __all__ = ["FlaggingProvider", "InvalidSettings", "LogFormat", "LogLevel", "ScoreType", "SettingRow", "Settings", "WorkloadSize"]
@@ -52,6 +53,22 @@ class Settings(BaseSettings):
 
     discord_token: _Token | None = _setting(
         _DISCORD, "The bot's token, from Discord's developer portal (Bot, Reset Token). Needed by `run`.", expects="a bot token"
+    )
+
+    shard_count: int | None = _setting(
+        _DISCORD,
+        "How many shards all processes together have. Discord wants one for every 2500 servers at most.",
+        expects="a whole number from 1 to 16384",
+        shown="as many as Discord advises, all in this process",
+        ge=1,
+        le=checks.MAX_SHARDS,
+    )
+    shard_ids: Annotated[tuple[int, ...], NoDecode, BeforeValidator(checks.shard_ids)] = _setting(
+        _DISCORD,
+        "Which of them this process runs, such as `0-3` or `0,2`; the others are other processes', on the same PostgreSQL database.",
+        (),
+        expects="shards such as 0,1 or 0-3, each once",
+        shown="all",
     )
 
     vosk_model_path: str | None = _setting(_SPEECH, "Folder of an unpacked Vosk model (https://alphacephei.com/vosk/models).")
@@ -88,6 +105,21 @@ class Settings(BaseSettings):
     toxicity_threshold: float = _setting(
         _FLAGGING, "Score from 0 to 1 at which a text counts as toxic.", 0.7, expects="a number from 0 to 1", ge=0, le=1
     )
+    earshot_score_deadline_seconds: float = _setting(
+        _FLAGGING,
+        "Seconds that the serving endpoint has for a sentence's score, waiting and retries included. Lexicon alerts do not wait for it.",
+        2.5,
+        expects="a number of seconds from 0.1 to 60",
+        ge=0.1,
+        le=60,
+    )
+    earshot_embedded_scorer: Annotated[EmbeddedUse, _Lower] = _setting(
+        _FLAGGING,
+        "The toxicity scorer that comes along, in calls: `on` scores every sentence, `stand-in` those that the serving endpoint does not "
+        "answer in time, `off` none. Without an endpoint it always answers `/predict text`.",
+        EmbeddedUse.STAND_IN,
+        expects="one of off, stand-in, on",
+    )
     score_every_seconds: float = _setting(
         _FLAGGING,
         "Shortest time in seconds between two scores of one live stream on `/ws/flag-audio/`.",
@@ -121,6 +153,15 @@ class Settings(BaseSettings):
         shown="a SQLite file `earshot.db` in EARSHOT_DATA_DIR",
     )
 
+    earshot_catalogue_refresh_seconds: float = _setting(
+        _STORAGE,
+        "How often, in seconds, the copy of the product catalogue is loaded again; own changes are seen at once.",
+        60.0,
+        expects="a number of seconds from 1 to 86400",
+        ge=1,
+        le=86_400,
+    )
+
     api_host: Annotated[str, AfterValidator(checks.bind_host)] = _setting(
         _API, "Address the HTTP side listens on. Anything but loopback needs API_TOKEN.", "127.0.0.1"
     )
@@ -129,6 +170,25 @@ class Settings(BaseSettings):
     )
     api_token: _Token | None = _setting(
         _API, "Clients send it as `Authorization: Bearer …`; then everything but `/health` and `/ready` needs it.", expects="a token"
+    )
+    api_read_token: _Token | None = _setting(
+        _API, "A second token, for those who may look and change nothing; needs API_TOKEN beside it.", expects="a token"
+    )
+    api_requests_per_minute: float = _setting(
+        _API,
+        "Requests that one address may send in a minute; 0 is no limit.",
+        1200,
+        expects="a number from 0 to 1000000",
+        ge=0,
+        le=1_000_000,
+    )
+    earshot_webhook_url: Annotated[str, AfterValidator(checks.web_address)] | None = _setting(
+        _API,
+        "Address that every alert is sent to, signed as Standard Webhooks says; it holds what was said. Needs EARSHOT_WEBHOOK_SECRET.",
+        expects="an address such as https://example.org/hook",
+    )
+    earshot_webhook_secret: Annotated[SecretStr, AfterValidator(checks.webhook_secret)] | None = _setting(
+        _API, "Key of the webhook's signatures: 24 characters or more, or base64 after `whsec_`.", expects="a key"
     )
     api_max_body_mb: float = _setting(
         _API,
@@ -169,6 +229,11 @@ class Settings(BaseSettings):
         _DATABRICKS,
         "HTTP path of the SQL warehouse, such as `/sql/1.0/warehouses/1234567890abcdef`. With it the product catalogue lives there.",
     )
+    databricks_products_table: Annotated[str, AfterValidator(checks.table_name)] = _setting(
+        _DATABRICKS,
+        "Table of the product catalogue, `catalog.schema.table`; made if need be. One that is there needs `product_name` and `price`.",
+        "products",
+    )
     databricks_input_column: str = _setting(_DATABRICKS, "Name of the column in which the endpoint takes the text.", "text")
     databricks_score_type: Annotated[ScoreType, _Lower] | None = _setting(
         _DATABRICKS,
@@ -176,16 +241,16 @@ class Settings(BaseSettings):
         expects="one of probability_0_1, percent_0_100, logit, none",
         shown="told from the answer",
     )
-    databricks_score_field: Annotated[str, AfterValidator(checks.dotted_path)] | None = _setting(
+    databricks_score_field: Annotated[str, AfterValidator(checks.answer_path)] | None = _setting(
         _DATABRICKS, "Where the score stands in the answer, such as `predictions.0.score`.", shown="told from the answer"
     )
-    databricks_label_field: Annotated[str, AfterValidator(checks.dotted_path)] | None = _setting(
+    databricks_label_field: Annotated[str, AfterValidator(checks.answer_path)] | None = _setting(
         _DATABRICKS, "Where the label stands in the answer, such as `predictions.0.label`.", shown="told from the answer"
     )
     databricks_positive_class: str | None = _setting(
         _DATABRICKS, "The label that means toxic, such as `toxic` or `1`.", shown="told from the answer"
     )
-    databricks_endpoint_output_specs: Annotated[dict[str, dict[str, Any]], NoDecode, _Json] = _setting(
+    databricks_endpoint_output_specs: Annotated[dict[EndpointName, Spec], NoDecode, _Json] = _setting(
         _DATABRICKS,
         'How to read the answers of several endpoints, as JSON: `{"endpoint name": {"score_type": …, "score_field": …}}`.',
         {},
@@ -196,7 +261,11 @@ class Settings(BaseSettings):
         _DEPLOY, "Name of the registered model, `catalog.schema.model`. Needed by `deploy-model-serving`."
     )
     databricks_model_version: int | None = _setting(
-        _DEPLOY, "Version of the registered model to serve.", expects="a whole number from 1", shown="the newest", ge=1
+        _DEPLOY,
+        "Version of the registered model to serve, in place of the scorer that comes along.",
+        expects="a whole number from 1",
+        shown="the scorer that comes along, registered if need be",
+        ge=1,
     )
     databricks_workload_size: Annotated[WorkloadSize, _Capital] = _setting(
         _DEPLOY, "`Small`, `Medium` or `Large`.", WorkloadSize.SMALL, expects="one of Small, Medium, Large"
@@ -250,7 +319,7 @@ class Settings(BaseSettings):
         """
         from_file, problems = read_env_file(Path(env_file)) if env_file is not None else ({}, [])
         given = {**present(from_file), **present(os.environ)}
-        problems += unknown(given, cls)
+        problems += unknown(given, present(from_file), cls)
         settings, wrong, found = validate(cls, EnvironmentSource(cls, given)())
         problems += found
         problems += [text for names, text in conflicts(settings, given) if not wrong & set(names)]
@@ -259,7 +328,7 @@ class Settings(BaseSettings):
                 about = str(cls.model_fields[names[0].lower()].description).rstrip(".")
                 problems.append(f"{' or '.join(names)}: it is not set; set it in the environment or in .env ({about})")
         if problems:
-            raise InvalidSettings(problems)
+            raise InvalidSettings(problems, settings)
         return settings
 
     def describe(self) -> list[SettingRow]:

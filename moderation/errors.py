@@ -13,12 +13,22 @@
     │   ├── ModelMissing         model-missing
     │   └── RecognizerFailed     recognizer-failed
     ├── DetectorError            detector-failed
-    │   └── LexiconInvalid       lexicon-invalid       (carries line numbers)
+    │   ├── LexiconInvalid       lexicon-invalid       (carries line numbers)
+    │   └── ScoringFailed        scoring-failed        (the scorer refused; asking again will not help)
+    │       ├── ScoresUnreadable     scores-unreadable     (an answer that does not fit)
+    │       ├── ScorerUnavailable    scorer-unavailable    (away, overloaded, or limiting requests)
+    │       └── ScoringTimeout       scoring-timeout       (no answer within the deadline)
     ├── StorageError             storage-failed        (retryable?)
     ├── DeliveryFailed           delivery-failed       (retryable?)
     ├── ConsentRequired          consent-required      (the channel could not be told)
     ├── NotAllowed               not-allowed
     ├── InvalidInput             invalid-input
+    │   └── InvalidProduct       invalid-product       (a name or a price that cannot be)
+    ├── AlreadyExists            already-exists
+    ├── CatalogueUnavailable     catalogue-unavailable (retryable: nothing was changed)
+    ├── OutcomeUnknown           outcome-unknown       (a change whose answer never came)
+    ├── TooMany                  too-many              (of something bounded, at the same time)
+    ├── SignInUnavailable        sign-in-unavailable   (retryable: a service gave the bot no token)
     └── NotFound                 not-found
 
 Codes are stable. Messages are for people: what was wrong, where, and what to do; they never quote speech, names or tokens.
@@ -134,6 +144,36 @@ class LexiconInvalid(DetectorError):
         self.problems = tuple(problems)
 
 
+class ScoringFailed(DetectorError):
+    """A scorer refused what it was asked, and would again: credentials, name or shape of the request are wrong."""
+
+    code = "scoring-failed"
+
+
+class ScoresUnreadable(ScoringFailed):
+    """A scorer's answer does not say what it should, or not where it should."""
+
+    code = "scores-unreadable"
+
+
+class ScorerUnavailable(ScoringFailed):
+    """A scorer is away, overloaded, or limits requests. `retry_after`: seconds after which it may be asked again; 0.0 unknown."""
+
+    code = "scorer-unavailable"
+    retryable = True
+
+    def __init__(self, message: str, *, retry_after: float = 0.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class ScoringTimeout(ScoringFailed):
+    """No score within the deadline."""
+
+    code = "scoring-timeout"
+    retryable = True
+
+
 class StorageError(ModerationError):
     """The database did not do it. `retryable`: the same call may succeed later."""
 
@@ -171,6 +211,45 @@ class InvalidInput(ModerationError):
     """What was asked cannot be done as it was asked; the message says what would do."""
 
     code = "invalid-input"
+
+
+class InvalidProduct(InvalidInput):
+    """A name or a price that no product can have; the message says what would do."""
+
+    code = "invalid-product"
+
+
+class AlreadyExists(ModerationError):
+    """There is one of that name."""
+
+    code = "already-exists"
+
+
+class CatalogueUnavailable(ModerationError):
+    """The product catalogue cannot be asked now, and nothing was changed. The same call may succeed later."""
+
+    code = "catalogue-unavailable"
+    retryable = True
+
+
+class OutcomeUnknown(ModerationError):
+    """A change was sent and no answer came: whether it was made can only be seen by looking again."""
+
+    code = "outcome-unknown"
+
+
+class SignInUnavailable(ModerationError):
+    """A service that the bot signs in to gave it no token, for now."""
+
+    code = "sign-in-unavailable"
+    retryable = True
+
+
+class TooMany(ModerationError):
+    """All places are taken; the same call may succeed later."""
+
+    code = "too-many"
+    retryable = True
 
 
 class NotFound(ModerationError):

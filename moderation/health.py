@@ -13,6 +13,8 @@ class Unheard:
     """Id 0: it cannot be told who."""
     seconds: float
     """For how long now."""
+    silent: bool = False
+    """Nothing arrives of them, although they seem to speak; otherwise what arrives cannot be decrypted."""
 
 
 @dataclass(frozen=True, slots=True)

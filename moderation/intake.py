@@ -65,6 +65,11 @@ class Intake:
         """Wait until `put` would drop nothing."""
         await self._inbox.room()
 
+    @property
+    def waiting(self) -> int:
+        """Items that wait."""
+        return len(self._inbox)
+
     def close(self) -> None:
         """No more items."""
         self._inbox.close()

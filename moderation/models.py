@@ -4,6 +4,7 @@ Media seconds count from the session's start and come from RTP timestamps or sam
 `received_at` alone is a monotonic clock reading: it exists for latency figures and decides nothing.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum, StrEnum
@@ -275,7 +276,7 @@ class Score:
     """0..1."""
     label: str
     """`flag` or `ok`."""
-    categories: dict[str, float] = field(default_factory=dict)
+    categories: Mapping[str, float] = field(default_factory=dict)
     """Category → 0..1."""
 
 

@@ -33,6 +33,8 @@ class Notice:
     text: str
     """May mention channels and users by id; mentions ping nobody."""
     grade: Grade
+    names: frozenset[int] = frozenset()
+    """Ids of the members whom the text mentions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,26 +46,36 @@ class Missed:
     since: datetime
     until: datetime | None = None
     """When they were heard again or left; None: still not."""
+    silent: bool = False
+    """Nothing arrived of them; otherwise what arrived could not be decrypted."""
 
 
 def not_heard(session: Session, missed: Sequence[Missed], key: str, *, over: bool = False) -> Notice:
     """Who is or was not heard, since when, until when. `over`: the session ended meanwhile."""
     deaf = [each for each in missed if each.until is None]
     lines = [_line(each) for each in missed[-MAX_NAMED:]]
+    names = frozenset(each.speaker.id for each in missed[-MAX_NAMED:] if each.speaker.id)
     if len(missed) > MAX_NAMED:
         lines.append(f"and {len(missed) - MAX_NAMED} more before")
     if over:
         head = f"I left <#{session.channel_id}>. What these members said was not moderated:"
-        return Notice(key, session.guild_id, "I could not hear everybody", "\n".join([head, *lines]), Grade.ENDED)
+        return Notice(key, session.guild_id, "I could not hear everybody", "\n".join([head, *lines]), Grade.ENDED, names)
     if deaf:
         title = "I cannot hear somebody who speaks"
-        head = f"In <#{session.channel_id}> I receive speech that I cannot decrypt. I keep asking for new keys and rejoin by myself."
+        what = "I receive nothing at all" if all(each.silent for each in deaf) else "I receive speech that I cannot decrypt"
+        head = f"In <#{session.channel_id}> {what}. I keep trying to mend that and rejoin by myself."
         tail = (
             "What they say meanwhile is not moderated: listen yourself if it matters. It helps when they leave the channel and come back."
         )
-        return Notice(key, session.guild_id, title, "\n".join([head, *lines, tail]), Grade.TROUBLE)
+        return Notice(key, session.guild_id, title, "\n".join([head, *lines, tail]), Grade.TROUBLE, names)
     head = f"In <#{session.channel_id}> everybody is heard again. What was said in between was not moderated:"
-    return Notice(key, session.guild_id, "Everybody is heard again", "\n".join([head, *lines]), Grade.MENDED)
+    return Notice(key, session.guild_id, "Everybody is heard again", "\n".join([head, *lines]), Grade.MENDED, names)
+
+
+def forgotten(session: Session, key: str) -> Notice:
+    """All whom a notice named had their data deleted."""
+    text = f"In <#{session.channel_id}> somebody was not heard for a while. Who it was is removed at their request."
+    return Notice(key, session.guild_id, "I could not hear somebody", text, Grade.ENDED)
 
 
 def deafened(session: Session, since: datetime, until: datetime | None, key: str) -> Notice:
@@ -109,7 +121,8 @@ def ended(session: Session, why: str, at: datetime, key: str) -> Notice:
 
 
 def _line(missed: Missed) -> str:
-    who = f"<@{missed.speaker.id}>" if missed.speaker.id else "somebody (I cannot tell who)"
+    nobody_known = "whoever spoke" if missed.silent else "somebody (I cannot tell who)"
+    who = f"<@{missed.speaker.id}>" if missed.speaker.id else nobody_known
     return f"• {who}: not heard since {_at(missed.since)}" + (f" until {_at(missed.until)}" if missed.until else "")
 
 

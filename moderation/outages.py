@@ -1,7 +1,7 @@
 """What one running session's health comes to, step by step: events and the notices of who was not heard. Pure: time is an argument."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from moderation import notices
@@ -33,7 +33,7 @@ class Outages:
         unheard = {each.speaker.id: each for each in health.unheard}
         for speaker_id, each in unheard.items():
             if speaker_id not in self._deaf:
-                missed = self._deaf[speaker_id] = Missed(each.speaker, now - timedelta(seconds=each.seconds))
+                missed = self._deaf[speaker_id] = Missed(each.speaker, now - timedelta(seconds=each.seconds), silent=each.silent)
                 yield SpeakerUnheard(self.session, each.speaker, missed.since)
         recovered = [missed for speaker_id, missed in self._deaf.items() if speaker_id not in unheard]
         for missed in recovered:
@@ -47,6 +47,17 @@ class Outages:
         if any(missed.until is None for missed in self._told):
             yield notices.not_heard(self.session, self._told, self._key("unheard"), over=True)
 
+    def forget(self, user_id: int) -> Iterator[Notice]:
+        """Name that member no more: the standing notice as it is without them. Should they stay unheard, it begins anew."""
+        self._deaf.pop(user_id, None)
+        kept = [missed for missed in self._told if missed.speaker.id != user_id]
+        if len(kept) == len(self._told):
+            return
+        key, self._told = self._key("unheard"), kept
+        yield notices.not_heard(self.session, kept, key) if kept else notices.forgotten(self.session, key)
+        if not any(missed.until is None for missed in kept):
+            self._told, self._number = [], self._number + 1
+
     def _notice(self, recovered: list[Missed], now: datetime) -> Iterator[Notice]:
         before = list(self._told)
         for missed in self._deaf.values():
@@ -54,7 +65,7 @@ class Outages:
                 self._told.append(missed)
         for missed in recovered:
             if missed in self._told:
-                self._told[self._told.index(missed)] = Missed(missed.speaker, missed.since, now)
+                self._told[self._told.index(missed)] = replace(missed, until=now)
         del self._told[:-MAX_MISSED]
         if self._told != before:
             yield notices.not_heard(self.session, self._told, self._key("unheard"))

@@ -58,7 +58,6 @@ class Pipeline:
         self._tallies: dict[int, Tally] = {}
         self._source: AudioSource | None = None
         self._at: Desk | None = None
-        self._aside: set[asyncio.Task[None]] = set()
         self._alerting: Alerting | None = None
         self._first_utterance = 0
         """Where new speakers begin to count, so that no id of a forgotten utterance is used again."""
@@ -105,9 +104,18 @@ class Pipeline:
         """What is left out now because the machine is overloaded."""
         return self._shedding.of(self._session.id) if self._shedding else Shed.NOTHING
 
+    @property
+    def waiting(self) -> int:
+        """Items that wait in the inbox of whoever is furthest behind."""
+        return max((track.intake.waiting for track in self._tracks.values()), default=0)
+
     def coverage(self) -> tuple[Coverage, ...]:
         """What each speaker came to so far, by speaker id."""
         return tuple(self._coverage_of(tally) for _, tally in sorted(self._tallies.items()))
+
+    def missed(self, speaker_id: int) -> None:
+        """That speaker speaks and is not heard, maybe never was: they are in the coverage."""
+        self._tally(speaker_id)
 
     def silence(self, speaker_id: int) -> None:
         """Drop what that speaker is saying: the audio that waits and the sentence that has begun. What comes later is heard anew."""
@@ -144,14 +152,15 @@ class Pipeline:
     def _desk(self, source: AudioSource, group: asyncio.TaskGroup) -> Desk:
         self._alerting = alerting = Alerting(self._session, self._settings, source.speaker, self._clock)
 
-        def aside(work: Coroutine[None, None, None]) -> bool:
-            if len(self._aside) >= MAX_ASIDE:
+        room = asyncio.Semaphore(MAX_ASIDE)
+
+        async def aside(work: Coroutine[None, None, None]) -> bool:
+            if room.locked() and not self._lossless:
                 self.refused_aside += 1
                 work.close()
                 return False
-            task = group.create_task(work, name="slow detection")
-            self._aside.add(task)
-            task.add_done_callback(self._aside.discard)
+            await room.acquire()
+            group.create_task(work, name="slow detection").add_done_callback(lambda done: room.release())
             return True
 
         return Desk(

@@ -1,7 +1,8 @@
 """What the core asks of the world: Protocols of one to four methods, implemented in `bot/` and faked in `tests/fakes.py`."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import Protocol
 
 from moderation.events import Event
@@ -19,6 +20,7 @@ from moderation.models import (
     Verdict,
 )
 from moderation.notices import Notice
+from moderation.products import Product
 from moderation.seats import Seat, Watched
 from moderation.settings import GuildSettings
 from moderation.terms import Term
@@ -122,6 +124,23 @@ class Scorer(Protocol):
         ...
 
 
+class Endpoint(Protocol):
+    """A model served elsewhere."""
+
+    @property
+    def name(self) -> str:
+        """Short, stable, kebab-case: the provider."""
+        ...
+
+    async def rate(self, text: str) -> tuple[Score, object]:
+        """A text's score, and the model's predictions as they came. Raises a kind of `ScoringFailed`."""
+        ...
+
+    async def predict(self, rows: Sequence[Mapping[str, object]]) -> object:
+        """The model's predictions for records of its own columns, as they came. Raises a kind of `ScoringFailed`."""
+        ...
+
+
 class Sink(Protocol):
     """Reacts to events. Slow reactions must queue for themselves: the caller waits for `emit`."""
 
@@ -161,7 +180,11 @@ class Presence(Protocol):
     """Who is in which voice channel."""
 
     def ready(self) -> bool:
-        """Whether that is known yet."""
+        """Whether anything of that is known yet."""
+        ...
+
+    def knows(self, guild_id: int) -> bool:
+        """Whether it is known of that server."""
         ...
 
     def people(self, guild_id: int, channel_id: int) -> int:
@@ -181,7 +204,11 @@ class WatchStore(Protocol):
         ...
 
     async def set_watched(self, guild_id: int, channels: Sequence[int]) -> None:
-        """These and no others, in this order."""
+        """These and no others, in this order; what is counted of those that stay is kept."""
+        ...
+
+    async def save_counts(self, channels: Sequence[Watched]) -> None:
+        """What is counted of them; of those that are watched no more, nothing."""
         ...
 
     async def seats(self) -> Sequence[Seat]:
@@ -222,6 +249,10 @@ class SessionStore(Protocol):
 
     async def start_session(self, session: Session) -> None:
         """A session began."""
+        ...
+
+    async def move_session(self, session: Session) -> None:
+        """A session went to another channel, the one that it names."""
         ...
 
     async def end_session(self, session: Session, ended_at: datetime, reason: str, coverage: Sequence[Coverage]) -> None:
@@ -282,4 +313,44 @@ class TermStore(GuildStore, Protocol):
 
     async def change_terms(self, guild_id: int, put: Sequence[Term], remove: Sequence[str]) -> None:
         """Remove terms, then add or replace others: all of it or nothing."""
+        ...
+
+
+class ProductStore(Protocol):
+    """Where products are kept, by `name_key`. Every method raises `CatalogueUnavailable` when nothing was done.
+
+    A change whose answer never came raises `OutcomeUnknown`; who cancels a change cannot know either.
+    """
+
+    @property
+    def name(self) -> str:
+        """What it is called before people, such as "Databricks SQL"."""
+        ...
+
+    async def prepare(self) -> None:
+        """Make what is missing, such as the table. May be called again, and at once by several processes."""
+        ...
+
+    async def all(self) -> Sequence[Product]:
+        """Every product, ordered by key; the first `MAX_PRODUCTS` where there are more."""
+        ...
+
+    async def get(self, key: str) -> Product | None:
+        """The product of that key."""
+        ...
+
+    async def add(self, product: Product) -> bool:
+        """Insert it; False where its key is taken, and then nothing is changed."""
+        ...
+
+    async def set_price(self, key: str, price: Decimal) -> Product | None:
+        """The product as it is then; None where there is none of that key."""
+        ...
+
+    async def remove(self, key: str) -> bool:
+        """Whether it was there."""
+        ...
+
+    async def aclose(self) -> None:
+        """Let go of connections. Twice does no harm."""
         ...

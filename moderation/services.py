@@ -1,10 +1,13 @@
 """What the front desks (slash commands, HTTP) may ask for. The same objects serve both doors."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from moderation.audio_trial import AudioTrial
+from moderation.catalogue import Catalogue
 from moderation.lexicon_service import LexiconService
 from moderation.ports import AlertDelivery, AlertStore, GuildStore
+from moderation.predictor import Predictor
 from moderation.privacy import PrivacyService
 from moderation.sessions import SessionManager
 from moderation.supervisor import Supervisor
@@ -26,3 +29,7 @@ class Services:
     exchange: TermExchange
     audio: AudioTrial
     privacy: PrivacyService
+    catalogue: Catalogue
+    predictor: Predictor
+    troubles: Callable[[], Sequence[str]]
+    """What of the bot is away now, a sentence each, for moderators."""

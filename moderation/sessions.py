@@ -120,8 +120,11 @@ class SessionManager:
             await asyncio.wait({running.task})
         return running.coverage()
 
-    async def moved(self, running: Running, channel_id: int, channel_name: str) -> None:
-        """Somebody moved the bot: the session goes on and names its new channel."""
+    async def moved(self, guild_id: int, channel_id: int, channel_name: str) -> None:
+        """Somebody moved the bot: the session goes on and names its new channel. Again: nothing."""
+        running = self._running.get(guild_id)
+        if running is None or running.session.channel_id == channel_id:
+            return
         running.session = replace(running.session, channel_id=channel_id, channel_name=channel_name)
         running.pipeline.moved(running.session)
         log.info("session moved", extra={"session_id": running.session.id, "channel_id": channel_id})

@@ -5,6 +5,7 @@ every second ─▶ Outages of each running session ─▶ SpeakerUnheard, Speak
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -31,6 +32,9 @@ GIVE_UP_SECONDS = 1800.0
 """After so long no further attempt is made, and moderators are told."""
 TELL_ATTEMPTS = 3
 """Failed attempts (7 s) before moderators are told that the call is lost: most losses end sooner."""
+
+EDIT_SECONDS = 5.0
+"""How long a deletion waits for notices to be edited; later ones are edited all the same."""
 
 DECIDED = {
     "voice-removed": "Somebody disconnected me, or the channel is gone. `/voice join` brings me back.",
@@ -107,6 +111,17 @@ class Supervisor:
         self._returns.pop(guild_id, None)
         await self._abandon(found, "stopped", "A moderator stopped it.")
         return found.session
+
+    async def forget(self, user_id: int) -> int:
+        """Name that member in no standing notice; how many did. Those of ended sessions are another place's affair."""
+        changed = [notice for outages in self._outages.values() for notice in outages.forget(user_id)]
+        for notice in changed:
+            self._show(notice)
+        if changed:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(EDIT_SECONDS):
+                    await asyncio.gather(*(self._messages[notice.key].delivered() for notice in changed))
+        return len(changed)
 
     async def run(self) -> None:
         """Look after sessions until cancelled."""
@@ -193,10 +208,13 @@ class Supervisor:
     async def _look(self) -> None:
         for running in self._sessions.all():
             health = running.source.health()
-            if health.channel_id not in (0, running.session.channel_id):
-                await self._sessions.moved(running, health.channel_id, health.channel_name)
+            if health.channel_id:  # moved while joining, else the gateway has told
+                await self._sessions.moved(running.session.guild_id, health.channel_id, health.channel_name)
             outages = self._outages.setdefault(running.session.id, Outages(running.session))
             outages.session = running.session
+            for each in health.unheard:
+                if each.speaker.id:
+                    running.pipeline.missed(each.speaker.id)
             for news in outages.look(health, self._now()):
                 if isinstance(news, Notice):
                     self._show(news)

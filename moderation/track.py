@@ -7,7 +7,7 @@ A recogniser that fails is replaced and the track goes on; a detector that fails
 """
 
 import logging
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from moderation.alerting import AlertEvent, Alerting
@@ -39,8 +39,8 @@ class Desk:
     alerting: Alerting
     sink: Sink
     settings: Callable[[], GuildSettings]
-    aside: Callable[[Coroutine[None, None, None]], bool]
-    """Runs something beside the tracks; False when too much runs already (the coroutine is closed then)."""
+    aside: Callable[[Coroutine[None, None, None]], Awaitable[bool]]
+    """Runs something beside the tracks; False when too much runs already (the coroutine is closed then). A source that waits waits."""
     gate: Callable[[], VoiceGate] | None = None
     """Makes a speaker's gate; None: everything is decoded."""
     shedding: Shedding | None = None
@@ -57,6 +57,8 @@ class Track:
         self._recognizer: Recognizer | None = None
         self._timeline = Timeline()
         self._utterance_start: float | None = None
+        self._session = desk.session
+        """As it was when the utterance began: in the channel where it is said."""
         self._failing = False
         self._standing: tuple[TranscriptSegment, Verdict] | None = None
         self._discarded = False
@@ -108,7 +110,7 @@ class Track:
             self._recognizer = await self._desk.transcriber.open()
             self._timeline.restart()
         if self._utterance_start is None:
-            self._utterance_start = item.start
+            self._utterance_start, self._session = item.start, self._desk.session
         self._timeline.advance(item.start, item.seconds, item.received_at)
         hypothesis = await self._recognizer.accept(item.pcm, partials=self.intake.wants_partials)
         if not item.concealed:
@@ -133,34 +135,36 @@ class Track:
     async def _partial(self, hypothesis: Hypothesis) -> None:
         start = self._timeline.media if self._utterance_start is None else self._utterance_start
         segment = self._segment(hypothesis.text, start, self._timeline.media, final=False)
-        await self._desk.sink.emit(SegmentTranscribed(self._desk.session, self._tally.speaker, segment))
-        verdict = await self._inspect(segment, live=True)
+        await self._desk.sink.emit(SegmentTranscribed(self._session, self._tally.speaker, segment))
+        verdict = await self._inspect(self._session, segment, live=True)
         if self._discarded:
             return
         self._standing = (segment, verdict) if verdict.flags else None
-        await self._emit([self._desk.alerting.partial(segment, verdict)])
+        await self._emit([self._desk.alerting.partial(segment, verdict, self._session)])
 
     async def _look_again(self, segment: TranscriptSegment, verdict: Verdict) -> None:
         """Recognisers report a partial only when it changes; one that does not change is the more stable for it."""
         if self._timeline.media - segment.end >= STABLE_SECONDS:
             self._standing = None
-            await self._emit([self._desk.alerting.partial(segment, verdict)])
+            await self._emit([self._desk.alerting.partial(segment, verdict, self._session)])
 
     async def _final(self, hypothesis: Hypothesis) -> None:
         words = tuple(self._in_media_time(w) for w in hypothesis.words)
         start = words[0].start if words else self._utterance_start or self._timeline.media
         end = words[-1].end if words else self._timeline.media
         segment = replace(self._segment(hypothesis.text, start, end, final=True), words=words)
+        session = self._session
         self._next_utterance()
         self._tally.segments += 1
-        verdict = await self._inspect(segment, live=True)
+        verdict = await self._inspect(session, segment, live=True)
         if self._discarded:
             return
-        await self._desk.sink.emit(SegmentTranscribed(self._desk.session, self._tally.speaker, segment, verdict))
-        await self._conclude(segment, verdict)
+        await self._desk.sink.emit(SegmentTranscribed(session, self._tally.speaker, segment, verdict))
+        await self._conclude(session, segment, verdict)
         self._tally.flags += len(verdict.flags)
-        if any(not d.live for d in self._desk.detectors):
-            self._desk.aside(self._second_opinion(segment, verdict))
+        if any(not d.live for d in self._desk.detectors) and not await self._desk.aside(self._second_opinion(session, segment, verdict)):
+            unasked = {d.name: Detection.FAILED for d in self._desk.detectors if not d.live}
+            await self._settle(session, segment, verdict, judge((), unasked, self._desk.settings()))
 
     async def _close_utterance(self) -> None:
         """The utterance ended without words: an early alert on it must not stand unanswered."""
@@ -168,31 +172,40 @@ class Track:
             return
         segment = self._segment("", self._utterance_start, self._timeline.media, final=True)
         self._next_utterance()
-        await self._emit(self._desk.alerting.final(segment, Verdict()))
+        await self._emit(self._desk.alerting.final(segment, Verdict(), self._session))
 
-    async def _conclude(self, segment: TranscriptSegment, verdict: Verdict) -> None:
+    async def _conclude(self, session: Session, segment: TranscriptSegment, verdict: Verdict) -> None:
         if verdict.flags:
             if self._desk.shedding:
                 self._desk.shedding.found(self._desk.session.id, verdict.severity)
-            await self._desk.sink.emit(SegmentFlagged(self._desk.session, self._tally.speaker, segment, verdict))
-        await self._emit(self._desk.alerting.final(segment, verdict))
+            await self._desk.sink.emit(SegmentFlagged(session, self._tally.speaker, segment, verdict))
+        await self._emit(self._desk.alerting.final(segment, verdict, session))
 
-    async def _second_opinion(self, segment: TranscriptSegment, first: Verdict) -> None:
-        second = await self._inspect(segment, live=False)
+    async def _second_opinion(self, session: Session, segment: TranscriptSegment, first: Verdict) -> None:
+        await self._settle(session, segment, first, await self._inspect(session, segment, live=False))
+
+    async def _settle(self, session: Session, segment: TranscriptSegment, first: Verdict, second: Verdict) -> None:
+        """The slower detectors are done with a segment: what they found is added, and no card keeps saying that they are at work."""
         merged = merge(first, second, self._desk.settings())
-        if second.flags and not self._forgotten:
+        if self._forgotten:
+            return
+        if second.flags:
             self._tally.flags += len(second.flags)
-            await self._conclude(segment, merged)
+            await self._conclude(session, segment, merged)
+        else:
+            await self._emit([self._desk.alerting.settled(segment, merged)])
 
-    async def _inspect(self, segment: TranscriptSegment, *, live: bool) -> Verdict:
+    async def _inspect(self, session: Session, segment: TranscriptSegment, *, live: bool) -> Verdict:
         flags: list[Flag] = []
         states = {d.name: Detection.PENDING for d in self._desk.detectors}
         for detector in self._desk.detectors:
             if detector.live is not live:
                 continue
             try:
-                flags += await detector.detect(self._desk.session, segment)
-                states[detector.name] = Detection.RAN
+                found = await detector.detect(session, segment)
+                others = {f.detector: Detection.RAN for f in found if f.detector != detector.name}  # stood in for one that failed
+                states |= {detector.name: Detection.FAILED if others else Detection.RAN, **others}
+                flags += found
             except Exception as error:  # whatever is wrong with one detector, the others go on
                 states[detector.name] = Detection.FAILED
                 code = error.code if isinstance(error, DetectorError) else type(error).__name__

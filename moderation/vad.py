@@ -34,7 +34,10 @@ ENOUGH, AMONG = 5, 8
 PRE_ROLL_FRAMES = 25
 """Frames before the opening that are decoded too: 0.5 s, more than an unvoiced onset."""
 HANG_OVER_FRAMES = 40
-"""Frames with less activity until the gate closes: 0.8 s, longer than Vosk's own endpointer waits (0.5 s)."""
+"""Frames with less activity, lost ones not counted, until the gate closes: 0.8 s, longer than Vosk's own endpointer waits (0.5 s)."""
+UNSETTLED_FRAMES = 2
+"""Frames after a lost one that teach no floor. Opus codes energy as the difference to half of the frame before (RFC 6716 section
+4.3.2.1, 20 ms), so that after a frame which had to be made up it is wrong: measured up to 18 dB, then 11, 7, 5."""
 
 SHORT_HANG_OVER_FRAMES = 15
 """The same under overload: 0.3 s."""
@@ -61,17 +64,21 @@ class NoiseFloor:
         self._least = np.full((FLOOR_BLOCKS, len(_WIDTHS)), QUIET, np.float32)
         self._count = 0
 
-    def rise(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
-        """DB of each band above its floor, weakest first. `block`: 320 samples."""
+    def rise(self, block: NDArray[np.float32], *, learn: bool = True) -> NDArray[np.float32]:
+        """DB of each band above its floor, weakest first. `block`: 320 samples; `learn`: whether the floor may be found in it."""
         spectrum = np.fft.rfft(block * _WINDOW)
         power = spectrum.real**2 + spectrum.imag**2
         bands = np.add.reduceat(power[: _FIRST[-1]], _FIRST[:-1]) / _WIDTHS
         energy = np.maximum(10.0 * np.log10(bands + 1.0), QUIET).astype(np.float32)
+        if learn:
+            self._learn(energy)
+        return np.sort(energy - self._least.min(axis=0))
+
+    def _learn(self, energy: NDArray[np.float32]) -> None:
         self._energy += SMOOTHING * (energy - self._energy)
         row, first = divmod(self._count, FLOOR_FRAMES)
         np.minimum(self._least[row], self._energy, out=self._least[row]) if first else np.copyto(self._least[row], self._energy)
         self._count = (self._count + 1) % (FLOOR_BLOCKS * FLOOR_FRAMES)
-        return np.sort(energy - self._least.min(axis=0))
 
 
 class VoiceGate:
@@ -82,6 +89,7 @@ class VoiceGate:
         self._recent: deque[bool] = deque(maxlen=AMONG)
         self._held: deque[AudioFrame] = deque()
         self._quiet = 0
+        self._since_loss = UNSETTLED_FRAMES
         self.hang_over = HANG_OVER_FRAMES
         """Frames with less activity until it closes; shorter while the machine is overloaded."""
         self.open = False
@@ -91,15 +99,26 @@ class VoiceGate:
         """What the recogniser gets now, and what it never will."""
         if isinstance(item, EndOfSpeech):
             return self._pause(item)
-        self._recent.append(self._active(item.pcm))
+        if item.concealed:
+            return self._made_up(item)
+        self._since_loss += 1
+        self._recent.append(self._active(item.pcm, learn=self._since_loss > UNSETTLED_FRAMES))
         speech = sum(self._recent) >= ENOUGH
         if self.open:
             return self._go_on(item, speech=speech)
-        self._held.append(item)
         if speech:
-            held, self.open, self._quiet = list(self._held), True, 0
+            held, self.open, self._quiet = [*self._held, item], True, 0
             self._held.clear()
             return Passed([*held], [])
+        return self._hold(item)
+
+    def _made_up(self, frame: AudioFrame) -> Passed:
+        """What a decoder makes up for a lost frame fades: it is neither speech nor pause, and no noise's floor."""
+        self._since_loss = 0
+        return Passed([frame], []) if self.open else self._hold(frame)
+
+    def _hold(self, frame: AudioFrame) -> Passed:
+        self._held.append(frame)
         return Passed([], [self._held.popleft()] if len(self._held) > PRE_ROLL_FRAMES else [])
 
     def _go_on(self, frame: AudioFrame, *, speech: bool) -> Passed:
@@ -117,9 +136,9 @@ class VoiceGate:
         self._recent.clear()
         return Passed([end] if was_open else [], held)
 
-    def _active(self, pcm: bytes) -> bool:
+    def _active(self, pcm: bytes, *, learn: bool) -> bool:
         samples = np.frombuffer(pcm, np.int16).astype(np.float32)
         if len(samples) % BLOCK:
             samples = np.pad(samples, (0, BLOCK - len(samples) % BLOCK))
-        rises = [self._floor.rise(samples[at : at + BLOCK]) for at in range(0, len(samples), BLOCK)]
+        rises = [self._floor.rise(samples[at : at + BLOCK], learn=learn) for at in range(0, len(samples), BLOCK)]
         return any(rise.mean() >= ABOVE or rise[-3] >= STRONGEST for rise in rises)

@@ -5,15 +5,16 @@ every second ─▶ who is where? ─▶ choose() ─▶ start, switch, or leave
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from moderation.errors import ModerationError, NotAllowed, NotFound, StorageError
 from moderation.events import Event, SessionAbandoned, SessionEnded, SessionMoved, SessionStarted
+from moderation.minutes import MinuteBook
 from moderation.ports import Presence, WatchStore
-from moderation.seats import Seat, WatchedReport
+from moderation.seating import SeatBook
+from moderation.seats import Seat, WatchedReport, choose
 from moderation.sessions import SessionManager
 from moderation.supervisor import Supervisor, comes_back, pause_before
 
@@ -31,16 +32,6 @@ SWITCHED = "switched"
 """Why a session ended that gave its seat to a more important channel."""
 
 
-def choose(order: Sequence[int], people: Mapping[int, int], held: AbstractSet[int], current: int | None) -> int | None:
-    """The channel to be in: the first in `order` with people that is not held; `current` (None: not in one) when nothing is better."""
-    wanted = next((channel for channel in order if people.get(channel, 0) and channel not in held), None)
-    if wanted is None or current is None:
-        return wanted if current is None else current
-    if people.get(current, 0) and (current not in order or order.index(current) <= order.index(wanted)):
-        return current
-    return wanted
-
-
 @dataclass(slots=True)
 class _Guild:
     """What is known of one server."""
@@ -48,13 +39,9 @@ class _Guild:
     order: list[int] = field(default_factory=list)
     held: set[int] = field(default_factory=set)
     """A moderator sent the bot away from there: not entered again before everybody has left."""
-    uncovered: dict[int, float] = field(default_factory=dict)
     alone_since: datetime | None = None
     failures: int = 0
     next_try: datetime | None = None
-    seat: Seat | None = None
-    saved: Seat | None = None
-    """What the database has."""
 
 
 class Watch:
@@ -79,8 +66,9 @@ class Watch:
         self._sleep = sleep
         self._guilds: dict[int, _Guild] = {}
         self._loaded = False
-        self.since = now()
-        """Since when uncovered time is counted."""
+        self._minutes = MinuteBook(store, now())
+        self._seats = SeatBook(store)
+        self._awaited: list[Seat] = []
 
     # What moderators ask for.
 
@@ -96,6 +84,7 @@ class Watch:
         await self._store.set_watched(guild_id, order)
         guild.order = order
         guild.held.discard(channel_id)
+        self._minutes.of(guild_id, channel_id, self._now())
         return tuple(order)
 
     async def unwatch(self, guild_id: int, channel_id: int) -> None:
@@ -107,7 +96,7 @@ class Watch:
         order = [channel for channel in guild.order if channel != channel_id]
         await self._store.set_watched(guild_id, order)
         guild.order = order
-        guild.uncovered.pop(channel_id, None)
+        self._minutes.drop(guild_id, channel_id)
 
     @property
     def ready(self) -> bool:
@@ -116,8 +105,10 @@ class Watch:
 
     def report(self, guild_id: int) -> Sequence[WatchedReport]:
         """The watched channels in their order, and how long people were there without being heard."""
-        guild = self._guild(guild_id)
-        return [WatchedReport(c, self._presence.people(guild_id, c), guild.uncovered.get(c, 0.0), c in guild.held) for c in guild.order]
+        guild, now = self._guild(guild_id), self._now()
+        counted = [(channel, self._minutes.of(guild_id, channel, now)) for channel in guild.order]
+        people = self._presence.people
+        return [WatchedReport(c, people(guild_id, c), m.uncovered, m.down, m.since, c in guild.held) for c, m in counted]
 
     # What happens.
 
@@ -125,18 +116,15 @@ class Watch:
         """Take one event; never waits."""
         match event:
             case SessionStarted(session) | SessionMoved(session):
-                guild = self._guild(session.guild_id)
-                by_watch = guild.seat is not None and guild.seat.by_watch and guild.seat.channel_id == session.channel_id
-                guild.seat = Seat(session.guild_id, session.channel_id, session.channel_name, by_watch)
+                self._seats.follow(session)
+                self._guild(session.guild_id)  # looked at from now on
             case SessionEnded(session, _, reason) if reason != "shutdown" and not comes_back(reason):
-                guild = self._guild(session.guild_id)
-                guild.seat = None
+                self._seats.give_up(session.guild_id)
                 if reason in ("stopped", "voice-removed"):
-                    guild.held.add(session.channel_id)
+                    self._guild(session.guild_id).held.add(session.channel_id)
             case SessionAbandoned(session):
-                guild = self._guild(session.guild_id)
-                guild.seat = None
-                guild.held.add(session.channel_id)
+                self._seats.give_up(session.guild_id)
+                self._guild(session.guild_id).held.add(session.channel_id)
             case _:
                 pass
 
@@ -149,44 +137,44 @@ class Watch:
             while True:
                 await self._sleep(LOOK_SECONDS)
                 now = self._now()
+                self._restore()
                 for guild_id in list(self._guilds):
                     await self._look(guild_id, now, (now - before).total_seconds())
                 before = now
-                await self._save()
+                await self._seats.save()
+                if self._minutes.due(now):
+                    await self._minutes.save(now)
         finally:
-            await self._save()
+            await self._seats.save()
+            await self._minutes.save(self._now())
 
     async def _load(self) -> bool:
         try:
-            watched, seats = await self._store.watched(), await self._store.seats()
+            watched, seats = await self._store.watched(), await self._seats.load()
         except StorageError as error:
             log.error("watched channels could not be read, trying again", extra={"code": error.code})
             return False
         for each in watched:
             self._guild(each.guild_id).order.append(each.channel_id)
+        self._minutes.load(watched, self._now())
         for seat in seats:
-            guild = self._guild(seat.guild_id)
-            guild.saved = seat
             if self._sessions.running(seat.guild_id) is None:
-                guild.seat = seat
-                self._supervisor.restore(seat.guild_id, seat.channel_id, seat.channel_name)
+                self._seats.take(seat)
+                self._awaited.append(seat)
         self._loaded = True
+        self._restore()
         return True
+
+    def _restore(self) -> None:
+        """Return to the seats of servers that are known by now: shards come one after another, or later."""
+        for seat in [seat for seat in self._awaited if self._presence.knows(seat.guild_id)]:
+            self._awaited.remove(seat)
+            if self._seats.of(seat.guild_id) == seat and self._sessions.running(seat.guild_id) is None:
+                self._supervisor.restore(seat.guild_id, seat.channel_id, seat.channel_name)
 
     def _check_loaded(self) -> None:
         if not self._loaded:
             raise NotAllowed("I have just started and do not know yet what is watched. Try again in a few seconds.")
-
-    async def _save(self) -> None:
-        for guild_id, guild in self._guilds.items():
-            seat = guild.seat
-            if seat == guild.saved:
-                continue
-            try:
-                await (self._store.take_seat(seat) if seat is not None else self._store.give_up_seat(guild_id))
-                guild.saved = seat
-            except StorageError as error:
-                log.error("a seat was not saved, trying again", extra={"guild_id": guild_id, "code": error.code})
 
     # Looking.
 
@@ -198,10 +186,10 @@ class Watch:
             if not people[channel]:
                 guild.held.discard(channel)
             elif channel != current:
-                guild.uncovered[channel] = guild.uncovered.get(channel, 0.0) + seconds
+                self._minutes.of(guild_id, channel, now).uncovered += seconds
         if self._supervisor.returning(guild_id) is not None:
             return
-        mine = current is None or (guild.seat is not None and guild.seat.by_watch)
+        mine = current is None or self._seats.by_watch(guild_id)
         wanted = choose(guild.order, people, guild.held, current) if mine else current
         if wanted is not None and wanted != current:
             await self._enter(guild_id, guild, wanted, now, leaving=current is not None)
@@ -214,7 +202,7 @@ class Watch:
         if leaving:
             await self._sessions.stop(guild_id, SWITCHED)
         name = self._presence.name(guild_id, channel_id)
-        guild.seat = Seat(guild_id, channel_id, name, by_watch=True)
+        self._seats.take(Seat(guild_id, channel_id, name, by_watch=True))
         try:
             await self._sessions.start(guild_id, channel_id, name)
             guild.failures, guild.next_try, guild.alone_since = 0, None, None
@@ -223,7 +211,7 @@ class Watch:
             guild.next_try = datetime.fromtimestamp(now.timestamp() + pause_before(guild.failures), UTC)
             guild.failures += 1
             if self._sessions.running(guild_id) is None:  # else a moderator was quicker
-                guild.seat = None
+                self._seats.give_up(guild_id)
 
     async def _leave_when_alone(self, guild_id: int, guild: _Guild, people: int, now: datetime) -> None:
         if people:

@@ -14,93 +14,11 @@ from collections.abc import Coroutine
 from pathlib import Path
 
 from rich.console import Console
-from rich.panel import Panel
 from rich.table import Table
-from rich.text import Text
 
 from moderation.errors import sentences
-from moderation.events import AlertRaised, AlertRevised, Event, SegmentFlagged, SegmentTranscribed, SpeakerHeard
-from moderation.models import AlertState, Flag, TranscriptSegment
+from tests.demo_display import Display, card
 from tests.scenario import EXPECTED_ALERTS, Stage, conversation, open_stage
-
-COLOURS = ("cyan", "green", "magenta", "yellow", "blue", "red")
-
-
-class Display:
-    """Shows events on a terminal. A partial is the last, dim line and is replaced as it grows; a pipe gets finals only."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._colours: dict[int, str] = {}
-        self._partials: dict[int, Text] = {}
-        self._states: dict[str, AlertState] = {}
-        self._live = console.status("") if console.is_terminal else None
-
-    def __enter__(self) -> "Display":
-        if self._live:
-            self._live.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._live:
-            self._live.stop()
-
-    async def emit(self, event: Event) -> None:
-        """Show one event."""
-        match event:
-            case SpeakerHeard(_, speaker):
-                self._colours.setdefault(speaker.id, COLOURS[len(self._colours) % len(COLOURS)])
-            case SegmentTranscribed(_, speaker, segment, verdict):
-                line = self._line(speaker.id, speaker.name, segment, verdict.flags)
-                if segment.final:
-                    self._partials.pop(speaker.id, None)
-                    self._console.print(line)
-                else:
-                    self._partials[speaker.id] = line
-                self._refresh()
-            case SegmentFlagged(_, _, _, verdict):
-                found = ", ".join(f"{f.category.replace('_', ' ')} {f.severity}/10 ({f.confidence:.0%})" for f in verdict.flags)
-                self._console.print(Text(f"{'':15}└ flag: {found}", style="red"))
-            case AlertRaised(alert):
-                when = "EARLY ALERT" if alert.state is AlertState.EARLY else "ALERT"
-                what = f"{alert.speaker.name}, {', '.join(alert.categories).replace('_', ' ')}, severity {alert.severity}/10"
-                self._console.print(Text(f"{'':15}└ {when}: {what}", style="bold red"))
-                self._states[alert.id] = alert.state
-            case AlertRevised(alert) if self._states.get(alert.id) is not alert.state:
-                self._console.print(Text(f"{'':15}└ alert {alert.state}", style="yellow"))
-                self._states[alert.id] = alert.state
-            case _:
-                pass
-
-    def _line(self, speaker_id: int, name: str, segment: TranscriptSegment, flags: tuple[Flag, ...]) -> Text:
-        minutes, seconds = divmod(segment.start, 60)
-        line = Text(f"{int(minutes)}:{seconds:04.1f}  ", style="dim")
-        line.append(f"{name:>6}  ", style=f"bold {self._colours.get(speaker_id, 'white')}")
-        words = Text(segment.text, style="" if segment.final else "dim italic")
-        for flag in flags:
-            words.stylize("bold white on red", flag.span.start_char, flag.span.end_char)
-        return line + words
-
-    def _refresh(self) -> None:
-        if self._live:
-            self._live.update(Text("\n").join(self._partials.values()) if self._partials else "listening …")
-
-
-def card(stage: Stage, console: Console) -> None:
-    """The alert cards as they stand in the moderators' channel at the end."""
-    for message in stage.cards():
-        for embed in message.embeds:
-            rows = [Text(embed.get("description", "")), Text()]
-            rows += [_field(f["name"], f["value"]) for f in embed["fields"]]
-            rows += [Text.assemble(("Evidence: ", "bold"), f"{a.filename}, {len(a.data) / 1024:.1f} KiB") for a in message.attachments]
-            body = Text("\n").join(rows)
-            console.print(Panel(body, title=embed["title"], subtitle=embed["footer"]["text"], title_align="left", border_style="red"))
-
-
-def _field(name: str, value: str) -> Text:
-    lines = value.replace("`", "").split("\n")
-    joined = " · ".join(lines) if len(lines) < 3 else "".join(f"\n  {line}" for line in lines)
-    return Text.assemble((f"{name}: ", "bold"), joined)
 
 
 def summary(stage: Stage, console: Console) -> None:
@@ -134,7 +52,8 @@ async def run(console: Console, *, keep: bool) -> int:
                     await asyncio.Event().wait()
                 await stage.finish()
             console.print()
-            card(stage, console)
+            for message in stage.cards():
+                console.print(card(message))
             summary(stage, console)
             missing = EXPECTED_ALERTS - stage.alerted()
             for text in sorted(missing):
@@ -145,15 +64,24 @@ async def run(console: Console, *, keep: bool) -> int:
 def main() -> int:
     """The command line."""
     parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
-    parser.add_argument("--keep", action="store_true", help="stay up until Ctrl-C")
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument("--keep", action="store_true", help="stay up until Ctrl-C")
+    kind.add_argument("--databricks", action="store_true", help="with a loopback Databricks workspace that drops answers and goes away")
     args = parser.parse_args()
+    console = Console(highlight=False)
     try:
-        return asyncio.run(_stoppable(run(Console(highlight=False), keep=args.keep)))
+        return asyncio.run(_stoppable(_with_databricks(console) if args.databricks else run(console, keep=args.keep)))
     except Exception as error:
         if told := sentences(error):
             sys.stderr.write("".join(f"{sentence}\n" for sentence in told))
             return 1
         raise
+
+
+async def _with_databricks(console: Console) -> int:
+    from tests import databricks_demo  # a warehouse and its client, which the plain demo does without
+
+    return await databricks_demo.run(console)
 
 
 async def _stoppable(work: Coroutine[None, None, int]) -> int:

@@ -1,10 +1,14 @@
 """Stand-ins for the ports of the core: each is a few lines and implements the real Protocol."""
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import replace
+from decimal import Decimal
 
 from moderation.errors import DetectorError, RecognizerFailed, SourceError
 from moderation.events import Event
-from moderation.models import BYTES_PER_SECOND, Flag, Hypothesis, Session, SourceItem, Span, Speaker, TranscriptSegment, Word
+from moderation.models import BYTES_PER_SECOND, Flag, Hypothesis, Score, Session, SourceItem, Span, Speaker, TranscriptSegment, Word
+from moderation.products import Product
 
 
 class FakeSink:
@@ -93,3 +97,66 @@ class FakeDetector:
         span = Span(at, at + len(self.word), segment.start, segment.end)
         confidence = segment.confidence if segment.final else 1.0
         return [] if at < 0 else [Flag(self.name, "insult", self.severity, self.severity / 10, confidence, span)]
+
+
+class FakeProductStore:
+    """Products in memory. `away` is raised by every call; while `open` is not set, calls wait."""
+
+    name = "a fake store"
+
+    def __init__(self, *products: Product) -> None:
+        self.products = {product.key: product for product in products}
+        self.away: Exception | None = None
+        self.open = asyncio.Event()
+        self.open.set()
+        self.calls: list[str] = []
+
+    async def _call(self, what: str) -> None:
+        self.calls.append(what)
+        await self.open.wait()
+        if self.away is not None:
+            raise self.away
+
+    async def prepare(self) -> None:
+        await self._call("prepare")
+
+    async def all(self) -> Sequence[Product]:
+        found = [self.products[key] for key in sorted(self.products)]
+        await self._call("all")
+        return found
+
+    async def get(self, key: str) -> Product | None:
+        await self._call("get")
+        return self.products.get(key)
+
+    async def add(self, product: Product) -> bool:
+        await self._call("add")
+        return self.products.setdefault(product.key, product) is product
+
+    async def set_price(self, key: str, price: Decimal) -> Product | None:
+        await self._call("set_price")
+        if key in self.products:
+            self.products[key] = replace(self.products[key], price=price)
+        return self.products.get(key)
+
+    async def remove(self, key: str) -> bool:
+        await self._call("remove")
+        return self.products.pop(key, None) is not None
+
+    async def aclose(self) -> None:
+        self.calls.append("aclose")
+
+
+class FakeScorer:
+    """Scores 0.95 what holds its word, 0.05 the rest; fails while `error` is set."""
+
+    def __init__(self, word: str = "", *, name: str = "fake-scorer", categories: Mapping[str, float] | None = None) -> None:
+        self.word, self.name, self.categories = word, name, categories or {}
+        self.error: DetectorError | None = None
+        self.asked: list[str] = []
+
+    async def score(self, texts: Sequence[str]) -> Sequence[Score]:
+        self.asked += texts
+        if self.error is not None:
+            raise self.error
+        return [Score(0.95, "flag", self.categories) if self.word in text else Score(0.05, "ok") for text in texts]

@@ -7,10 +7,12 @@ import asyncio
 import csv
 import math
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 from pydantic import SecretStr
 
@@ -156,23 +158,38 @@ def spoken_at(segment: TranscriptSegment, flags: Sequence[Flag]) -> float:
 
 
 @asynccontextmanager
-async def open_stage(folder: Path, *, api_port: int = 0, seed: int = 7, database_url: str = "") -> AsyncIterator[Stage]:
-    """The loopback world, and the bot connected to it. `folder` takes what the bot keeps."""
+async def open_stage(
+    folder: Path,
+    *,
+    api_port: int = 0,
+    seed: int = 7,
+    database_url: str = "",
+    shards: int = 1,
+    more: Mapping[str, Any] = MappingProxyType({}),
+) -> AsyncIterator[Stage]:
+    """The loopback world, and the bot connected to it. `folder` takes what the bot keeps; `more`: other settings, by field."""
     voice = VoiceServer(seed=seed)
-    async with LoopbackDiscord(voice) as discord:
+    async with LoopbackDiscord(voice, shards=shards) as discord:
         guild = discord.add_guild("Earshot demo")
         lobby, alerts = discord.add_voice_channel(guild, "General"), discord.add_text_channel(guild, "mod-alerts")
         moderator = discord.add_member(guild, "mod", permissions=MODERATOR)
         members = {name: discord.add_member(guild, name) for name in sorted({line.speaker for line in conversation()})}
-        settings = Settings(earshot_data_dir=folder, vosk_model_path=str(MODEL), api_port=api_port)
+        settings = Settings(earshot_data_dir=folder, vosk_model_path=str(MODEL), api_port=api_port, **more)
         if database_url:
             settings = settings.model_copy(update={"database_url": SecretStr(database_url)})
-        async with AsyncExitStack() as stack:
-            app = await stack.enter_async_context(open_application(settings, connector=connector(discord)))
-            app.client._connection.guild_ready_timeout = 0.05  # discord.py waits 2 s for guilds that may still come: here none will
+        async with open_bot(discord, settings) as app:
             stage = Stage(discord, voice, app, guild, lobby, alerts, moderator, members)
             app.events.subscribe(stage.watcher)
-            connection = asyncio.create_task(app.connect(discord.token), name="discord")
-            await discord.wait_for(app.client.is_ready, 20.0, what="the bot to be ready")
             yield stage
-        await connection
+
+
+@asynccontextmanager
+async def open_bot(discord: LoopbackDiscord, settings: Settings) -> AsyncIterator[Application]:
+    """The bot, connected, and without the pauses that discord.py makes for the real Discord's sake."""
+    async with open_application(settings, connector=connector(discord)) as app:
+        app.client._connection.guild_ready_timeout = 0.05  # 2 s, for guilds that may still come: here none will
+        app.client.identify_seconds = 0.01
+        connection = asyncio.create_task(app.connect(discord.token), name="discord")
+        await discord.wait_for(lambda: set(app.client.connected()) == app.client.served != set(), 20.0, what="the bot to be ready")
+        yield app
+    await connection

@@ -14,7 +14,7 @@ ALLOWED = {
     "nacl": ("bot/voice/crypto.py",),
     "sqlalchemy": ("bot/storage/",),
     "alembic": ("bot/storage/",),
-    "av": ("bot/sources/files.py",),
+    "av": ("bot/sources/files.py", "bot/sources/resample.py"),
     "ahocorasick_rs": ("moderation/detectors/automaton.py",),
     "aiohttp.web": ("bot/api/",),
     "discord": (
@@ -26,12 +26,16 @@ ALLOWED = {
         "bot/notices.py",
         "bot/presence.py",
         "bot/redaction.py",
+        "bot/shards.py",
         "bot/commands/",
         "cogs/",
     ),
+    "databricks": ("bot/databricks/connection.py", "bot/databricks/failures.py", "bot/databricks/deploy/"),
     "prometheus_client": ("bot/metrics/",),
-    "pydantic": ("config/", "bot/app.py", "bot/records.py"),
+    "pydantic": ("config/", "bot/api/", "bot/app.py", "bot/http.py", "bot/records.py"),
     "rich": ("bot/commands/",),
+    "mlflow": ("bot/databricks/deploy/",),
+    "pandas": ("bot/databricks/deploy/",),
 }
 """Library → where it may be imported (a file, or everything below a folder)."""
 

@@ -127,7 +127,7 @@ def assert_complete(metrics: str) -> None:
     assert figures["earshot_sessions"] == "1.0"
     assert figures['earshot_segments_total{kind="final"}'] == "1.0"
     assert figures['earshot_flags_total{category="insult",severity="medium"}'] in {"1.0", "2.0"}
-    assert figures['earshot_alert_deliveries_total{outcome="posted"}'] == "1.0"
+    assert figures['earshot_alert_deliveries_total{lane="card",outcome="posted"}'] == "1.0"
     assert figures['earshot_latency_seconds_count{stage="card"}'] == "1.0"
     assert float(figures["earshot_reaction_failures_total"]) > 2
     assert float(figures['earshot_database_seconds_count{operation="write"}']) > 2

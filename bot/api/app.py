@@ -1,22 +1,29 @@
 """The HTTP side: an application, and a server for it.
 
-request ─▶ id, figures ─▶ errors as JSON ─▶ size ─▶ token ─▶ handler ─▶ headers
+request ─▶ id, figures ─▶ errors as JSON ─▶ rate ─▶ origin ─▶ size ─▶ role ─▶ query and body checked ─▶ handler ─▶ headers
 """
 
+import asyncio
 import errno
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from weakref import WeakSet
 
 from aiohttp import web
 
-from bot.api import health, metrics
+from bot.api import health, metrics, openapi, pages, signin
+from bot.api.access import Access
+from bot.api.bodies import MAX_BODY
 from bot.api.errors import errors
-from bot.api.guard import add_headers, bearer, body_limit
-from bot.api.health import Probe, Readiness
+from bot.api.guard import add_headers, allowed, body_limit, same_site
+from bot.api.health import READINESS, Probe, Readiness
+from bot.api.limits import Connections, Rate, rate_limit
 from bot.api.metrics import Render
 from bot.api.requests import Answered, add_id, requests
+from bot.api.routes import ROUTES, Route, mount
+from bot.api.sockets import SOCKETS, close_all
 from config.conflicts import is_loopback
 from moderation.errors import SettingsError
 
@@ -25,6 +32,7 @@ SHUTDOWN_SECONDS = 3.0
 
 GUARDED = web.AppKey("guarded", bool)
 """Whether the application asks for a token."""
+CONNECTIONS = web.AppKey("connections", Connections)
 
 
 def create_app(
@@ -32,7 +40,11 @@ def create_app(
     *,
     token: str | None,
     max_body: int,
+    read_token: str | None = None,
+    per_minute: float = 0,
     clock: Callable[[], float] = time.monotonic,
+    routes: Sequence[Route] = (),
+    closing: Callable[[], None] = lambda: None,
     render: Render | None = None,
     answered: Answered = lambda method, route, status, seconds: None,
 ) -> web.Application:
@@ -42,17 +54,34 @@ def create_app(
         probes: dependency → its probe; those of `health.DEPENDENCIES` that are not there are reported as off.
         token: what clients must send; None lets everybody in, so `serve` then listens on loopback only.
         max_body: bytes of the largest request body.
+        read_token: what clients may send that only look.
+        per_minute: requests of one client address; 0 is no limit.
         clock: monotonic seconds, for how long answers are remembered.
+        routes: what is served beside health and metrics.
+        closing: called when the server begins to stop.
         render: gives what `/metrics` answers; None: there is no such address.
         answered: is told of every request.
     """
-    inner = [errors, body_limit(max_body), *([bearer(token)] if token else [])]
-    app = web.Application(middlewares=[requests(answered), *inner], client_max_size=max_body)
-    app[GUARDED] = bool(token)
+    access, connections = Access(token, read_token, clock=clock), Connections()
+    checks = [rate_limit(Rate(per_minute, clock)), same_site(access), body_limit(max_body), allowed(access)]
+    app = web.Application(middlewares=[connections.watch, requests(answered), errors, *checks], client_max_size=max_body)
+    app[GUARDED], app[CONNECTIONS] = access.guarded, connections
     app.on_response_prepare.extend((add_headers, add_id))
-    health.add_routes(app, Readiness(probes, clock))
-    if render is not None:
-        metrics.add_routes(app, render)
+    app[ROUTES], app[SOCKETS], app[MAX_BODY] = {}, WeakSet(), max_body
+
+    async def close_feeds(app: web.Application) -> None:
+        closing()
+
+    app.on_shutdown.extend((close_feeds, close_all))
+    readiness = app[READINESS] = Readiness(probes, clock)
+    own = [*health.routes(readiness), *pages.routes(), *signin.routes(access)]
+    served = [*own, *(metrics.routes(render) if render is not None else ()), *routes]
+    mount(app, [*served, *openapi.routes(served, guarded=access.guarded)])
+
+    async def close(app: web.Application) -> None:
+        await readiness.aclose()
+
+    app.on_cleanup.append(close)
     return app
 
 
@@ -72,10 +101,13 @@ async def serve(app: web.Application, host: str, port: int) -> AsyncIterator[int
         raise SettingsError([f"API_TOKEN: it is not set, but API_HOST {host!r} is not loopback; set API_TOKEN, or API_HOST to 127.0.0.1"])
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
     await runner.setup()
+    assert runner.server is not None  # noqa: S101 - set up above
+    sweeping = asyncio.create_task(app[CONNECTIONS].run(runner.server), name="idle connections")
     try:
         await _bind(runner, host, port)
         yield int(runner.addresses[0][1])
     finally:
+        sweeping.cancel()
         await runner.cleanup()
 
 

@@ -1,18 +1,28 @@
 """Errors as HTTP answers: `{"error": sentence, "code": kebab-case}`. The only place that knows which error has which status."""
 
 import logging
+import math
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from moderation.errors import (
+    AlreadyExists,
+    CatalogueUnavailable,
     ConsentRequired,
     DetectorError,
+    InvalidInput,
     LexiconInvalid,
     ModerationError,
     NotAllowed,
     NotFound,
+    OutcomeUnknown,
+    ScorerUnavailable,
+    ScoringTimeout,
+    SignInUnavailable,
+    SourceError,
     StorageError,
+    TooMany,
     UndecodableAudio,
     VoiceDisconnected,
     VoiceUnavailable,
@@ -23,13 +33,22 @@ log = logging.getLogger(__name__)
 STATUS: dict[type[ModerationError], int] = {
     NotFound: 404,
     NotAllowed: 403,
+    AlreadyExists: 409,
     ConsentRequired: 409,
+    InvalidInput: 400,
     LexiconInvalid: 400,
     UndecodableAudio: 400,
     VoiceUnavailable: 409,
     VoiceDisconnected: 503,
+    SourceError: 503,
     DetectorError: 502,
+    ScorerUnavailable: 503,
+    ScoringTimeout: 504,
     StorageError: 503,
+    CatalogueUnavailable: 503,
+    OutcomeUnknown: 504,
+    TooMany: 503,
+    SignInUnavailable: 503,
     ModerationError: 500,
 }
 """The first class of an error's family that stands here decides."""
@@ -37,10 +56,19 @@ STATUS: dict[type[ModerationError], int] = {
 _SENTENCES = {
     400: ("bad-request", "The request cannot be understood."),
     401: ("unauthorized", "This needs the header Authorization: Bearer with the API token."),
+    403: ("forbidden", "This is not allowed: the token given may only look, or the request comes from another site's page."),
     404: ("not-found", "There is nothing at this address."),
     405: ("method-not-allowed", "This address does not take that method."),
-    413: ("body-too-large", "The request's body is too large."),
+    408: ("request-timeout", "The request's body did not arrive in time."),
+    413: ("body-too-large", "The request's body is too large; the setting API_MAX_BODY_MB says what is taken."),
+    409: ("conflict", "It is there already, or its state does not allow this."),
     415: ("unsupported-media-type", "The request's content type is not one that this address takes."),
+    421: ("wrong-host", "Without API_TOKEN this is served at 127.0.0.1 and localhost only."),
+    500: ("internal-error", "Something went wrong here; the log has the details."),
+    502: ("bad-gateway", "A service that this depends on gave an answer that cannot be used."),
+    503: ("unavailable", "A service that this depends on is not there at the moment."),
+    504: ("gateway-timeout", "A service that this depends on did not answer in time."),
+    429: ("too-many-requests", "Too many requests; try again after the seconds in Retry-After."),
 }
 
 
@@ -53,6 +81,11 @@ def from_status(status: int, headers: dict[str, str] | None = None) -> web.Respo
     """The answer for an HTTP status that needs no more words."""
     code, sentence = _SENTENCES.get(status, (f"http-{status}", "The request failed."))
     return error(status, code, sentence, headers)
+
+
+def sentence_of(status: int) -> str:
+    """What a status means, for people."""
+    return _SENTENCES.get(status, ("", "The request failed."))[1]
 
 
 def status_of(problem: ModerationError) -> int:
@@ -71,10 +104,16 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         kept = {name: answer.headers[name] for name in ("Allow", "Retry-After", "WWW-Authenticate") if name in answer.headers}
         return from_status(answer.status, kept)
     except ModerationError as problem:
-        return error(status_of(problem), problem.code, str(problem))
+        return error(status_of(problem), problem.code, str(problem), _when(problem))
     except Exception:
         log.exception("a request failed", extra={"method": request.method, "route": route_of(request)})
-        return error(500, "internal-error", "Something went wrong here; the log has the details.")
+        return from_status(500)
+
+
+def _when(problem: ModerationError) -> dict[str, str] | None:
+    """When asking again makes sense, where that is known."""
+    seconds = problem.retry_after if isinstance(problem, ScorerUnavailable) else 0.0
+    return {"Retry-After": str(math.ceil(seconds))} if seconds > 0 else None
 
 
 def route_of(request: web.Request) -> str:

@@ -1,37 +1,65 @@
-"""What every request passes: the token, the size of its body; and what every answer carries."""
+"""What every request passes: where it comes from, its role, the size of its body; and what every answer carries."""
 
-import hashlib
-import hmac
+from functools import lru_cache
+from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from bot.api.access import RANK, Access
 from bot.api.errors import from_status
-
-OPEN = frozenset({"/health", "/ready"})
-"""Paths that need no token: orchestrators ask for them."""
+from bot.api.pages import sign_in_page
+from bot.api.routes import Role, role_of
 
 HEADERS = {
     "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "Referrer-Policy": "no-referrer",
+    "Content-Security-Policy": "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "same-origin",  # with no-referrer, browsers send `Origin: null` with our own forms (Fetch standard)
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
-"""Set where a handler sets nothing else."""
+"""Set where a handler sets nothing else. Under the stricter `no-referrer`, browsers send `Origin: null` with our own forms."""
+
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
-def bearer(token: str) -> Middleware:
-    """Lets in who sends the token; the comparison takes the same time however much of it is right."""
-    expected = _digest(token)
+def allowed(access: Access) -> Middleware:
+    """Lets in whose role is high enough. A browser is shown where to sign in; programs get the error."""
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
-        scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-        known = scheme.lower() == "bearer" and hmac.compare_digest(_digest(given.strip()), expected)
-        if known or request.path in OPEN:
+        needed, shown = role_of(request), access.role(request)
+        if RANK[shown] >= RANK[needed]:
             return await handler(request)
-        return from_status(401, {"WWW-Authenticate": 'Bearer realm="earshot"'})
+        if shown is not Role.OPEN:
+            return from_status(403)
+        challenge = {"WWW-Authenticate": 'Bearer realm="earshot"'}
+        if request.method == "GET" and "text/html" in request.headers.get("Accept", ""):
+            return sign_in_page(challenge, to=request.path_qs)
+        return from_status(401, challenge)
+
+    return check
+
+
+def same_site(access: Access) -> Middleware:
+    """Keeps other sites' pages out of a browser's access here.
+
+    What a page of another site sends carries its `Origin` (Fetch standard, "origin header"): only our own pages may change things
+    and open WebSockets. Without a token, the `Host` must be loopback too, or a page could get in by DNS rebinding.
+    """
+
+    @web.middleware
+    async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if not access.guarded and not _loopback_host(request.host):
+            return from_status(421)
+        origin = request.headers.get("Origin")
+        asks_more = request.method not in _SAFE or request.headers.get("Upgrade", "").lower() == "websocket"
+        if origin is not None and asks_more and urlsplit(origin).netloc.lower() != request.host.lower():
+            return from_status(403)
+        return await handler(request)
 
     return check
 
@@ -57,5 +85,12 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
     response.headers["Server"] = "Earshot"
 
 
-def _digest(text: str) -> bytes:
-    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()
+@lru_cache(maxsize=64)  # clients send the same few with every request
+def _loopback_host(host: str) -> bool:
+    name = urlsplit(f"//{host}").hostname or ""
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(name).is_loopback
+    except ValueError:
+        return False

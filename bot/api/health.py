@@ -2,12 +2,15 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal
 
 from aiohttp import web
+from pydantic import BaseModel, Field, RootModel
 
+from bot.api.routes import Role, Route, answer
 from moderation.errors import ModerationError
 
 log = logging.getLogger(__name__)
@@ -100,6 +103,10 @@ class Readiness:
             task.cancel()
 
 
+READINESS = web.AppKey("readiness", Readiness)
+"""The application's own."""
+
+
 async def _guarded(name: str, probe: Probe) -> ProbeResult:
     try:
         return await probe()
@@ -110,20 +117,35 @@ async def _guarded(name: str, probe: Probe) -> ProbeResult:
         return ProbeResult(Status.DOWN, f"the check failed with {type(error).__name__}; the log has more")
 
 
-def add_routes(app: web.Application, readiness: Readiness) -> None:
-    """`GET /health` and `GET /ready`."""
+class Health(BaseModel):
+    """The process lives."""
+
+    status: Literal["ok"] = "ok"
+
+
+class Dependency(BaseModel):
+    """How a dependency fares."""
+
+    status: Status
+    detail: str = Field(description="What is wrong and what to do, for people.")
+
+
+class Ready(RootModel[dict[str, Dependency]]):
+    """Dependency → how it fares."""
+
+
+def routes(readiness: Readiness) -> Sequence[Route]:
+    """`GET /health` and `GET /ready`, open to all."""
 
     async def health(request: web.Request) -> web.Response:
-        return web.json_response({"status": "ok"})
+        return answer(Health())
 
     async def ready(request: web.Request) -> web.Response:
         found = await readiness.check()
         status = 503 if any(r.status is Status.DOWN for r in found.values()) else 200
-        return web.json_response({name: {"status": r.status, "detail": r.detail} for name, r in found.items()}, status=status)
+        return answer(Ready({name: Dependency(status=r.status, detail=r.detail) for name, r in found.items()}), status)
 
-    async def close(app: web.Application) -> None:
-        await readiness.aclose()
-
-    app.router.add_get("/health", health)
-    app.router.add_get("/ready", ready)
-    app.on_cleanup.append(close)
+    return [
+        Route("GET", "/health", health, "Whether the process lives.", {200: [Health]}, role=Role.OPEN, tag="health"),
+        Route("GET", "/ready", ready, "Whether it can do its work.", {200: [Ready], 503: [Ready]}, role=Role.OPEN, tag="health"),
+    ]

@@ -3,11 +3,14 @@
 import argparse
 import asyncio
 import sys
+import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bot.commands import findings
 from bot.commands.env_file import add_env_file, given_env_file
+from bot.commands.findings import Finding
 
 if TYPE_CHECKING:  # heavy imports stay off `--help`
     import aiohttp
@@ -16,17 +19,6 @@ if TYPE_CHECKING:  # heavy imports stay off `--help`
 
 DISCORD_SECONDS = 10.0
 """How long Discord may take to answer."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What one check found."""
-
-    ok: bool
-    detail: str
-    """One sentence; for a problem, with what to do."""
-    needed: bool = True
-    """Whether the bot cannot run without it."""
 
 
 Check = Callable[["Settings"], Awaitable[Finding]]
@@ -66,42 +58,18 @@ async def _all(settings: "Settings") -> int:
 
 
 async def _model(settings: "Settings") -> Finding:
-    from bot.speech.model import CACHE_DIR, MODELS_PAGE, find_model  # noqa: PLC0415
     from bot.speech.vosk import VoskTranscriber  # noqa: PLC0415
     from moderation.errors import ModelMissing  # noqa: PLC0415
 
-    wanted = settings.vosk_model_name or settings.vosk_language
-    if wanted and not settings.vosk_model_path:
-        return Finding(ok=True, detail=f"{wanted} is fetched from {MODELS_PAGE} at the first start, unless {CACHE_DIR} has it")
+    found = await findings.model(settings)
+    if not found.ok or not settings.vosk_model_path:
+        return found
     try:
-        path = find_model(path=settings.vosk_model_path)
-        transcriber = await asyncio.to_thread(VoskTranscriber.load, path)
+        transcriber = await asyncio.to_thread(VoskTranscriber.load, Path(found.detail))
         await transcriber.aclose()
-        return Finding(ok=True, detail=f"{path} loads")
+        return Finding(ok=True, detail=f"{found.detail} loads")
     except ModelMissing as error:
         return Finding(ok=False, detail=str(error))
-
-
-async def _lexicon(settings: "Settings") -> Finding:
-    from moderation.errors import LexiconInvalid  # noqa: PLC0415
-    from moderation.lexicon_files import load  # noqa: PLC0415
-
-    try:
-        terms = load(settings.flag_terms_path)
-    except LexiconInvalid as error:
-        return Finding(ok=False, detail=f"{settings.flag_terms_path}: {'; '.join(map(str, error.problems))}")
-    return Finding(ok=True, detail=f"{len(terms)} terms in {settings.flag_terms_path}")
-
-
-async def _opus(_: "Settings") -> Finding:
-    from bot.voice.opus import library  # noqa: PLC0415
-    from moderation.errors import SourceError  # noqa: PLC0415
-
-    try:
-        path, _library = library()
-    except SourceError as error:
-        return Finding(ok=False, detail=str(error))
-    return Finding(ok=True, detail=path)
 
 
 async def _dave(_: "Settings") -> Finding:
@@ -110,23 +78,53 @@ async def _dave(_: "Settings") -> Finding:
     return Finding(ok=PROTOCOL_VERSION >= 1, detail=f"protocol version {PROTOCOL_VERSION}, by davey")
 
 
-async def _database(settings: "Settings") -> Finding:
-    from bot.storage.database import Database  # noqa: PLC0415
+async def warehouse(settings: "Settings") -> Finding:
+    """Whether the SQL warehouse answers; nothing is made in it."""
+    import aiohttp  # noqa: PLC0415
+
+    from bot.databricks.opening import open_warehouse  # noqa: PLC0415
     from moderation.errors import ModerationError  # noqa: PLC0415
 
-    url = settings.database_url.get_secret_value() if settings.database_url else ""
+    async with aiohttp.ClientSession() as session:
+        opened = open_warehouse(settings, session)
+        if opened is None:
+            return Finding(ok=True, detail="no SQL warehouse is set up; products are kept in the bot's database", needed=False)
+        try:
+            await opened.read("SELECT 1")
+        except ModerationError as error:
+            return Finding(ok=False, detail=str(error), needed=False)
+        finally:
+            await opened.aclose()
+    return Finding(ok=True, detail="the SQL warehouse answers; products are kept there", needed=False)
+
+
+async def deploying(settings: "Settings") -> Finding:
+    """Whether `deploy-model-serving` has what it needs on this machine; Databricks is not asked."""
+    from importlib.util import find_spec  # noqa: PLC0415
+
+    if settings.databricks_model_full_name is None:
+        return Finding(ok=True, detail="DATABRICKS_MODEL_FULL_NAME is not set; only `deploy-model-serving` needs it", needed=False)
+    missing = [name for name in ("mlflow", "pandas", "databricks.sdk") if find_spec(name) is None]
+    if missing:
+        return Finding(ok=False, detail=f"not installed: {', '.join(missing)}; pip install '.[deploy]'", needed=False)
+    return Finding(ok=True, detail="the packages are there; `deploy-model-serving --dry-run` shows what it would change", needed=False)
+
+
+async def serving(settings: "Settings") -> Finding:
+    """Whether the serving endpoint scores a text, and how long that takes."""
+    from bot.scoring.health import TRIAL  # noqa: PLC0415
+    from bot.scoring.opening import open_endpoint  # noqa: PLC0415
+    from moderation.errors import ModerationError  # noqa: PLC0415
+
+    if settings.databricks_endpoint is None:
+        return Finding(ok=True, detail="no serving endpoint is set up; the scorer that comes along answers /predict", needed=False)
+    started = time.monotonic()
     try:
-        database = await Database.open(url)
+        async with open_endpoint(settings) as endpoint:
+            score, _ = await endpoint.rate(TRIAL)
     except ModerationError as error:
-        return Finding(ok=False, detail=str(error))
-    await database.aclose()
-    return Finding(ok=True, detail=f"{database.where} opens")
-
-
-async def _databricks(settings: "Settings") -> Finding:
-    if settings.databricks_host is None:
-        return Finding(ok=True, detail="not set up; the embedded defaults serve", needed=False)
-    return Finding(ok=True, detail="set, but this version does not use it yet", needed=False)
+        return Finding(ok=False, detail=str(error), needed=not settings.flagging_provider.uses_lexicon)
+    return Finding(ok=True, detail=f"answers in {time.monotonic() - started:.1f} s; a greeting scores {score.score:.2f}", needed=False)
 
 
 async def try_token(settings: "Settings", connector: "aiohttp.BaseConnector | None" = None) -> Finding:
@@ -149,11 +147,14 @@ async def try_token(settings: "Settings", connector: "aiohttp.BaseConnector | No
 
 CHECKS: dict[str, Check] = {
     "speech model": _model,
-    "lexicon": _lexicon,
-    "libopus": _opus,
+    "lexicon": findings.lexicon,
+    "libopus": findings.opus,
     "DAVE": _dave,
-    "database": _database,
-    "Databricks": _databricks,
+    "database": findings.database,
+    "HTTP side": findings.port,
+    "Databricks": warehouse,
+    "toxicity": serving,
+    "deploying": deploying,
     "Discord": try_token,
 }
 

@@ -62,6 +62,7 @@ class Calls:
 
 def _sums(running: Running) -> Sums:
     sums: Sums = defaultdict(float)
+    sums["aside", "refused"] += running.pipeline.refused_aside
     for coverage in running.coverage():
         _add_coverage(sums, coverage)
     if isinstance(running.source, DiscordSource):

@@ -1,20 +1,25 @@
 """What other parts count anyway, read when Prometheus asks."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from bot.alerts import AlertDispatcher
+from bot.evidence import EvidenceRing, EvidenceStats
 from bot.metrics.calls import Calls, Sums
 from bot.recorder import Recorder
+from bot.records import Lane
 from bot.speech.pool import SpeechStats
 from bot.speech.vosk import VoskTranscriber
 from moderation.broadcast import Broadcast
+from moderation.catalogue import Catalogue
 from moderation.shedding import Shed, Shedding
 
+OUTCOMES = ("posted", "edited", "found", "retried", "undeliverable", "dropped", "nowhere")
+"""Counters of `DispatchStats`."""
 LEAST_SPOKEN = 5.0
 """Seconds somebody must have spoken before their coverage counts as a figure."""
 
@@ -29,6 +34,9 @@ class Parts:
     recorder: Recorder
     events: Broadcast
     shedding: Shedding
+    evidence: EvidenceRing
+    catalogue: Catalogue
+    webhooks: AlertDispatcher | None = None
 
 
 class Readings(Collector):
@@ -45,7 +53,9 @@ class Readings(Collector):
         yield from _heard(sums)
         yield from _overload(self._parts.shedding)
         yield from _speech(self._parts.transcriber.stats())
+        yield from _evidence(self._parts.evidence.stats)
         yield from self._reactions()
+        yield from _catalogue(self._parts.catalogue)
 
     def _calls(self) -> Iterator[Metric]:
         health = self._parts.calls.health()
@@ -61,11 +71,12 @@ class Readings(Collector):
             yield gauge("earshot_lowest_coverage_ratio", "Heard / spoken of whoever is heard worst now.", min(ratios))
 
     def _reactions(self) -> Iterator[Metric]:
-        dispatcher, recorder = self._parts.dispatcher, self._parts.recorder
-        stats = dispatcher.stats
-        became = {name: getattr(stats, name) for name in ("posted", "edited", "found", "retried", "undeliverable", "dropped", "nowhere")}
-        yield counters("earshot_alert_deliveries", "What became of alerts; nowhere: the server set no alert channel.", "outcome", became)
-        yield gauge("earshot_alerts_waiting", "Alerts that wait to be posted or edited.", dispatcher.waiting)
+        recorder, lanes = self._parts.recorder, {Lane.CARD: self._parts.dispatcher}
+        if self._parts.webhooks is not None:
+            lanes[Lane.WEBHOOK] = self._parts.webhooks
+        yield _deliveries(lanes)
+        waiting: dict[str, int] = {lane: dispatcher.waiting for lane, dispatcher in lanes.items()}
+        yield gauges("earshot_alerts_waiting", "Alerts that wait to be posted or edited.", "lane", waiting)
         rows = {name: getattr(recorder, name) for name in ("written", "failed", "dropped", "journalled", "replayed")}
         yield counters("earshot_recorder_events", "Events for the database.", "outcome", rows)
         yield gauge("earshot_recorder_waiting", "Events that wait for the database.", recorder.waiting)
@@ -90,6 +101,7 @@ def _heard(sums: Sums) -> Iterator[Metric]:
     yield counter("earshot_shed_seconds", "Speech left out under overload.", sums["shed", "seconds"])
     yield counter("earshot_shed_silence_seconds", "Sound made up for lost packets, left out under overload.", sums["shed", "silence"])
     yield counter("earshot_shed_partials", "Pieces of audio without a partial transcript under overload.", sums["shed", "partials"])
+    yield counter("earshot_slow_detections_refused", "Sentences kept from slow detectors: too many in flight.", sums["aside", "refused"])
     yield counter("earshot_track_items_dropped", "Frames that speakers' tracks were too slow for.", sums["inbox", "dropped"])
 
 
@@ -110,6 +122,24 @@ def _speech(stats: SpeechStats) -> Iterator[Metric]:
     yield counter("earshot_decoded_seconds", "Audio decoded.", stats.seconds_decoded)
 
 
+def _evidence(stats: EvidenceStats) -> Iterator[Metric]:
+    yield gauge("earshot_evidence_bytes", "Audio held in memory for clips.", stats.bytes)
+    yield gauge("earshot_evidence_speakers", "Speakers of whom audio is held.", stats.speakers)
+    dropped = {"packets": stats.dropped_packets, "speakers": stats.dropped_speakers, "refused": stats.refused_packets}
+    text = "Audio not held: packets and speakers that were too many, packets that are no Opus."
+    yield counters("earshot_evidence_dropped", text, "what", dropped)
+
+
+def _catalogue(catalogue: Catalogue) -> Iterator[Metric]:
+    copy = catalogue.copy
+    yield gauge("earshot_products", "Products in the copy that is read.", len(copy))
+    yield gauge("earshot_products_age_seconds", "Since the copy was last loaded; 0 before the first time.", copy.age)
+    loads = {outcome: copy.loads[outcome] for outcome in ("ok", "failed")}
+    yield counters("earshot_product_loads", "Loads of all products from where they are kept.", "outcome", loads)
+    changes = {outcome: catalogue.changes[outcome] for outcome in ("saved", "refused", "unavailable", "unknown")}
+    yield counters("earshot_product_changes", "What became of changes; unknown: no answer came.", "outcome", changes)
+
+
 def labelled(sums: Sums, what: str) -> dict[str, float]:
     """The sums of one thing by label."""
     return {label: value for (name, label), value in sums.items() if name == what}
@@ -118,6 +148,15 @@ def labelled(sums: Sums, what: str) -> dict[str, float]:
 def counter(name: str, text: str, value: float) -> Metric:
     """A counter without labels."""
     return CounterMetricFamily(name, text, value=value)
+
+
+def _deliveries(lanes: Mapping[Lane, AlertDispatcher]) -> Metric:
+    text = "What became of alerts, as cards and as webhooks; nowhere: the server set no alert channel."
+    family = CounterMetricFamily("earshot_alert_deliveries", text, labels=["lane", "outcome"])
+    for lane, dispatcher in lanes.items():
+        for outcome in OUTCOMES:
+            family.add_metric([lane, outcome], getattr(dispatcher.stats, outcome))
+    return family
 
 
 def counters(name: str, text: str, label: str, values: dict[str, float] | dict[str, int]) -> Metric:

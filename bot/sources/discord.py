@@ -5,17 +5,16 @@ packet. Everything else (opcodes, the 20 ms tick) runs on the event loop. One lo
 """
 
 import asyncio
-import itertools
 import logging
 import math
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
 import discord
 
+from bot.sources.alarm import DeafnessAlarm
 from bot.sources.handover import Handover
-from bot.sources.hearing import HearingWatch
 from bot.sources.notice import VocalChannel
 from bot.voice.client import EarshotVoiceClient
 from bot.voice.connection import EndReason
@@ -24,7 +23,7 @@ from bot.voice.deafness import PATIENCE
 from bot.voice.receiver import Receiver, VoiceFrame, VoiceItem
 from bot.voice.stats import CallStats, SpeakerStats
 from moderation.errors import ModerationError, VoiceDisconnected, VoiceRemoved
-from moderation.health import CallHealth, Unheard
+from moderation.health import CallHealth
 from moderation.models import FRAME_SECONDS, AudioFrame, SourceItem, Speaker
 
 log = logging.getLogger(__name__)
@@ -32,8 +31,8 @@ log = logging.getLogger(__name__)
 CAPACITY = 8192
 """Items queued at most: 6.5 s of 25 people talking at once, about 10 MB. When full, the oldest frame is dropped and counted."""
 
-WATCH_TICKS = 50
-"""Deafness is looked for once a second."""
+WATCH_TICKS = 25
+"""Deafness is looked for twice a second."""
 
 KeepPacket = Callable[[int, float, bytes], None]
 """Takes a speaker id, the media second at which the packet starts, and the Opus packet. Called on the event loop."""
@@ -67,7 +66,7 @@ class DiscordSource:
 
         `patience`: seconds of hearing nothing of somebody who speaks, before something is done.
         """
-        self._guild = guild
+        self._own_guild = guild
         self._keep = keep
         self._clock = clock
         self._queue = Handover[VoiceItem](capacity, lambda item: isinstance(item, VoiceFrame))
@@ -79,7 +78,8 @@ class DiscordSource:
         self._receiver.accept = lambda user_id: user_id != own_id and accept(user_id)
         self._guard = threading.Lock()
         self._ticker: asyncio.Task[None] | None = None
-        self._watch = HearingWatch(patience)
+        self._ticks = 0
+        self._alarm = DeafnessAlarm(patience)
         self._remedy: asyncio.Task[None] | None = None
         self._ending: ModerationError | None = None
         self._ended = False
@@ -131,7 +131,12 @@ class DiscordSource:
     @property
     def guild_id(self) -> int:
         """The server that the bot is in."""
-        return self._guild.id
+        return self._own_guild.id
+
+    @property
+    def _guild(self) -> discord.Guild:
+        """As the cache has it now: a new session of the main gateway makes new objects."""
+        return self._client.guild if self._client is not None else self._own_guild
 
     @property
     def ended(self) -> bool:
@@ -147,8 +152,7 @@ class DiscordSource:
         """How the connection fares now."""
         client, channel, voice = self._client, self.channel, self._guild.me.voice
         speakers, _ = self.statistics()
-        now = self._clock()
-        unheard = tuple(Unheard(self.speaker(user), now - since) for user, since in sorted(self._watch.unheard.items()))
+        unheard = self._alarm.unheard(self.speaker, self._clock())
         return CallHealth(
             connected=client is not None and client.is_connected(),
             latency=client.latency if client is not None else math.inf,
@@ -158,7 +162,7 @@ class DiscordSource:
             reconnects=client.reconnects if client is not None else 0,
             recoveries=client.recoveries if client is not None else 0,
             deaf=bool(unheard),
-            queued=len(self._queue),
+            queued=self.queued,
             dropped=self._queue.dropped,
             listening=self.listening,
             channel_id=channel.id if channel is not None else 0,
@@ -206,7 +210,7 @@ class DiscordSource:
         """Seconds of speech that this speaker is known to have sent, heard or not."""
         with self._guard:
             counters = self._receiver.stats().get(speaker_id)
-        return counters.seconds_spoken if counters is not None else 0.0
+        return (counters.seconds_spoken if counters is not None else 0.0) + self._alarm.silence.missed(speaker_id)
 
     async def aclose(self) -> None:
         """Stop hearing, take the notice back, leave the channel. Idempotent."""
@@ -222,6 +226,19 @@ class DiscordSource:
             await asyncio.wait([self._ticker])
         self._end()
 
+    @property
+    def queued(self) -> int:
+        """Items on their way to whoever reads `frames`."""
+        return len(self._queue)
+
+    def tick(self) -> None:
+        """Time has passed; called every 20 ms."""
+        with self._guard:
+            self._queue.put(self._receiver.tick(self._clock()))
+        self._ticks += 1
+        if self._ticks % WATCH_TICKS == 0:
+            self._look_for_deafness()
+
     def _hand_on(self, frame: VoiceFrame) -> AudioFrame:
         if frame.opus:
             self._keep(frame.user_id, frame.start, frame.opus)
@@ -229,26 +246,38 @@ class DiscordSource:
 
     async def _tick(self) -> None:
         try:
-            for tick in itertools.count(1):
+            while True:
                 await asyncio.sleep(FRAME_SECONDS)
-                with self._guard:
-                    self._queue.put(self._receiver.tick(self._clock()))
-                if tick % WATCH_TICKS == 0:
-                    self._look_for_deafness()
+                self.tick()
         except Exception:
             log.exception("the voice tick failed")
             self.fail(VoiceDisconnected(_ENDINGS[EndReason.FAILED]))
 
     def _look_for_deafness(self) -> None:
+        client, channel, now = self._client, self.channel, self._clock()
+        if client is None or channel is None:
+            return
+        others = {user: at for user, at in channel.voice_states.items() if user != self._guild.me.id}
         speakers, call = self.statistics()
-        remedy = self._watch.look(speakers, call, self._present(), self._clock())
-        if remedy is not None and self._client is not None and (self._remedy is None or self._remedy.done()):
-            log.error("connected but deaf", extra={"guild_id": self._guild.id, "remedy": remedy.value, "unheard": len(self._watch.unheard)})
-            self._remedy = asyncio.get_running_loop().create_task(self._client.apply(remedy), name="voice remedy")
+        with self._guard:
+            excused = self._receiver.excused(frozenset(others))
+        remedy = self._alarm.look(speakers, call, others.keys(), self._able(others), now, excused=excused)
+        if not client.is_connected():
+            return
+        if self._alarm.silence.asks(now):
+            client.ask()
+        if remedy is not None and (self._remedy is None or self._remedy.done()):
+            unheard = len(self._alarm.unheard(self.speaker, now))
+            log.error("connected but deaf", extra={"guild_id": self._guild.id, "remedy": remedy.value, "unheard": unheard})
+            self._remedy = asyncio.get_running_loop().create_task(client.apply(remedy), name="voice remedy")
 
-    def _present(self) -> frozenset[int]:
-        channel = self.channel
-        return frozenset(channel.voice_states) if channel is not None else frozenset()
+    def _able(self, present: Mapping[int, discord.VoiceState]) -> frozenset[int]:
+        """Who may speak and be heard: nobody while the bot is deafened. A bot that says it speaks may well be silent."""
+        own = self._guild.me.voice
+        if own is not None and own.deaf:
+            return frozenset()
+        able = (user for user, at in present.items() if not (at.mute or at.self_mute or at.suppress) and self._receiver.accept(user))
+        return frozenset(user for user in able if (member := self._guild.get_member(user)) is None or not member.bot)
 
     # The listener: what the connection tells.
 
@@ -261,17 +290,23 @@ class DiscordSource:
         """A new voice server session."""
         with self._guard:
             self._receiver.reset()
+        self._alarm.silence.reset()
 
     def transport_ready(self, mode: str, secret_key: bytes, dave_version: int) -> None:
         """Its key."""
         with self._guard:
             self._dave.session_description(dave_version)
             self._receiver.set_transport(mode, secret_key)
+        self._alarm.silence.ready(self._clock())
 
     def speaking(self, ssrc: int, user_id: int) -> None:
         """An SSRC's user."""
         with self._guard:
             self._queue.put(self._receiver.speaking(ssrc, user_id, self._clock()))
+
+    def spoke(self, user_id: int, *, speaking: bool) -> None:
+        """Op 5."""
+        self._alarm.silence.spoke(user_id, self._clock(), speaking=speaking)
 
     def user_left(self, user_id: int) -> None:
         """A member left the channel."""

@@ -3,8 +3,9 @@
 import asyncio
 import functools
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
+import aiohttp
 import discord
 
 from bot.sources.discord import DiscordSource
@@ -16,6 +17,9 @@ log = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 10.0
 """How long Discord may take to let the bot in. A refusal (channel full) has no answer: only time tells."""
+
+GHOST_SECONDS = 2.0
+"""How long Discord may take to confirm that the bot left a call of which it knows nothing any more."""
 
 KeepPacket = Callable[[str, int, float, bytes], None]
 """Takes a session id, a speaker id, the media second at which the packet starts, and the Opus packet."""
@@ -45,6 +49,8 @@ class DiscordVoiceGateway:
         self._sources: dict[int, DiscordSource] = {}
         self._told: dict[int, VocalChannel] = {}
         self._moves: dict[int, asyncio.Task[None]] = {}
+        self.on_moved: Callable[[int, int, str], Awaitable[None]] | None = None
+        """Told (guild id, channel id, channel name) after a move, before anybody there is heard."""
 
     async def join(self, session: Session) -> DiscordSource:
         """Connect to the session's channel, tell its members, then listen.
@@ -126,11 +132,26 @@ class DiscordVoiceGateway:
 
     async def _connect(self, channel: VocalChannel, source: DiscordSource) -> None:
         try:
+            await self._end_ghost(channel.guild)
             await channel.connect(cls=source.voice_client, timeout=self._timeout, reconnect=True, self_deaf=False)
         except (TimeoutError, discord.ConnectionClosed):
             raise VoiceUnavailable(self._why_not(channel, source)) from None
+        except (aiohttp.ClientError, OSError) as error:  # nobody to ask to be let in
+            raise VoiceUnavailable("The connection to Discord is lost; it is tried again by itself. Try again in a minute.") from error
         except discord.ClientException as error:
             raise VoiceUnavailable("Earshot is already joining a channel of this server. Wait for it, or make it leave first.") from error
+
+    async def _end_ghost(self, guild: discord.Guild) -> None:
+        """A call that ended while the main gateway was away: Discord thinks the bot in it still, and would send it nowhere."""
+        if guild.me.voice is None or guild.me.voice.channel is None:
+            return
+        told = self._client.wait_for("voice_state_update", check=lambda member, _, now: member.id == guild.me.id and now.channel is None)
+        gone = asyncio.ensure_future(told)
+        try:
+            await guild.change_voice_state(channel=None)
+            await asyncio.wait({gone}, timeout=GHOST_SECONDS)
+        finally:
+            gone.cancel()
 
     def _why_not(self, channel: VocalChannel, source: DiscordSource) -> str:
         client = source.connection
@@ -177,6 +198,9 @@ class DiscordVoiceGateway:
         try:
             if source.channel is not None and source.channel == source.channel.guild.afk_channel:
                 raise AfkChannel("Earshot was moved to the AFK channel and left. Let it join a channel where people speak.")
+            channel = source.channel
+            if channel is not None and self.on_moved is not None:
+                await self.on_moved(source.guild_id, channel.id, channel.name)
             await self._tell(source)
         except (AfkChannel, ConsentRequired) as error:
             source.fail(error)

@@ -38,24 +38,29 @@ class HearingWatch:
             found[user_id] = min(since, found.get(user_id, since))
         return found
 
-    def look(self, speakers: Mapping[int, SpeakerStats], call: CallStats, present: Set[int], now: float) -> Remedy | None:
-        """The remedy to try now, if any: a rejoin mends what a re-key does. `present`: who is in the channel; nobody else matters."""
+    def look(
+        self, speakers: Mapping[int, SpeakerStats], call: CallStats, present: Set[int], now: float, *, excused: bool = False
+    ) -> Remedy | None:
+        """The remedy to try now, if any: a rejoin mends what a re-key does.
+
+        `present`: who is in the channel; nobody else matters. `excused`: packets whose SSRC nobody named are not to be heard anyway.
+        """
         opened = sum(stats.decrypted for stats in speakers.values())
         remedies = [
             self._nobodys(_TRANSPORT, opened, call.dropped.get(Drop.TRANSPORT_REFUSED, 0), now),
-            self._nobodys(_UNMAPPED, 0, call.dropped.get(Drop.UNMAPPED, 0), now),
+            self._nobodys(_UNMAPPED, 0, call.dropped.get(Drop.UNMAPPED, 0), now, excused=excused),
         ]
         for user_id, stats in speakers.items():
             refused = sum(stats.failed.values()) + stats.undecodable
             remedies.append(self._watch(user_id, stats.decoded, refused, now, over=user_id not in present))
         return max((r for r in remedies if r is not None), key=list(Remedy).index, default=None)
 
-    def _nobodys(self, key: int, opened: int, refused: int, now: float) -> Remedy | None:
+    def _nobodys(self, key: int, opened: int, refused: int, now: float, *, excused: bool = False) -> Remedy | None:
         before, grew_at = self._grew.get(key, (0, now))
         if refused != before:
             grew_at = now
         self._grew[key] = refused, grew_at
-        return self._watch(key, opened, refused, now, over=now - grew_at > QUIET_SECONDS)
+        return self._watch(key, opened, refused, now, over=excused or now - grew_at > QUIET_SECONDS)
 
     def _watch(self, key: int, opened: int, refused: int, now: float, *, over: bool) -> Remedy | None:
         watch = self._watches.get(key)

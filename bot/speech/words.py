@@ -28,7 +28,7 @@ class ModelVocabulary:
     def __init__(self, transcriber: VoskTranscriber, path: Path) -> None:
         """`path`: the model's folder."""
         self._transcriber = transcriber
-        self._path = path
+        self.path = path
 
     def hears(self, word: str) -> bool:
         """Whether the model can write the word."""
@@ -36,7 +36,7 @@ class ModelVocabulary:
 
     def words(self) -> list[str] | None:
         """All that it can write; None where no file lists them. Takes about a second for 300,000."""
-        return model_words(self._path)
+        return model_words(self.path)
 
 
 def model_words(path: Path) -> list[str] | None:

@@ -1,6 +1,7 @@
 """One database: engine, pragmas, transactions, errors."""
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -140,14 +141,35 @@ def _in_memory(url: URL) -> bool:
     return url.database in {None, "", ":memory:"}
 
 
+def file_to_make(url: str) -> Path | None:
+    """The SQLite file that opening this URL would make; None when it is there, or none is needed. Nothing is made here.
+
+    Raises `SettingsError`, and `StorageError` when it could not be made.
+    """
+    parsed = parse_url(url)
+    if parsed.get_backend_name() != "sqlite" or _in_memory(parsed):
+        return None
+    path = Path(str(parsed.database))
+    if path.exists():
+        return None
+    parent = next(folder for folder in path.absolute().parents if folder.exists())
+    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+        raise _unusable(path.parent, "no folder" if not parent.is_dir() else "Permission denied")
+    return path
+
+
+def _unusable(folder: Path, why: str | None) -> StorageError:
+    advice = "Make it a folder that this user may write, or set EARSHOT_DATA_DIR or DATABASE_URL elsewhere"
+    return StorageError(f"The folder {folder} of the database cannot be used ({why}). {advice}.")
+
+
 def _make_folder(path: Path) -> None:
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if path.is_dir():
             raise StorageError(f"The database {path} is a folder. Name a file in it.")
     except OSError as error:
-        advice = "Make it a folder that this user may write, or set EARSHOT_DATA_DIR or DATABASE_URL elsewhere"
-        raise StorageError(f"The folder {path.parent} of the database cannot be used ({error.strerror}). {advice}.") from error
+        raise _unusable(path.parent, error.strerror) from error
 
 
 def _engine(url: URL) -> AsyncEngine:

@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import RowMapping, select
 
 from bot.storage.database import Database
-from bot.storage.tables import alert_segments, alerts, consents, coverage, flags, outbox, segments
+from bot.storage.tables import alert_segments, alerts, consents, coverage, flags, notice_mentions, outbox, segments, webhook_outbox
 from moderation.privacy import Export
 
 PAGE = 1000
@@ -18,7 +18,9 @@ _TABLES = {
     "alerts_about_you": (alerts, alerts.c.speaker_id, ()),
     "quoted_in_alerts": (alert_segments, alert_segments.c.speaker_id, ("alert_id",)),
     "alerts_under_way": (outbox, outbox.c.speaker_id, ("payload",)),
+    "webhooks_under_way": (webhook_outbox, webhook_outbox.c.speaker_id, ("payload",)),
     "heard": (coverage, coverage.c.speaker_id, ()),
+    "named_in_notices": (notice_mentions, notice_mentions.c.user_id, ()),
 }
 """Name in the file → table, column with the member's id, and columns left out because they name others or repeat the transcript."""
 

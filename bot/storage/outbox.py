@@ -1,18 +1,20 @@
 """Rows of alerts that the moderators do not have yet, so that another process can bring them.
 
 A row goes when its card is up to date. One that cannot be delivered keeps its row without what was said, so that it is counted.
-One process works on a database at a time.
+Where several processes share a database, each delivers its own servers' alerts.
 """
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import Table, delete, func, select, update
 
 from bot.records import AlertWaiting, alert_without_user, decode_alert, encode_alert
 from bot.storage.database import Database
 from bot.storage.rows import Values
+from bot.storage.served import served
 from bot.storage.tables import outbox
 from moderation.errors import StorageError
+from moderation.shards import ALL_SHARDS, Shards
 
 PENDING, UNDELIVERABLE = "pending", "undeliverable"
 
@@ -21,10 +23,13 @@ KEEP_UNDELIVERABLE = timedelta(days=30)
 
 
 class SqlOutbox:
-    """The table. Every method raises `StorageError` when the database does not do it."""
+    """One lane's table. Every method raises `StorageError` when the database does not do it."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, shards: Shards = ALL_SHARDS, table: Table = outbox) -> None:
+        """`shards`: whose servers' alerts this process delivers; `table`: one of those for a lane, all of the same shape."""
         self._database = database
+        self._shards = shards
+        self._table = table
 
     async def put(self, waiting: AlertWaiting) -> None:
         """Insert, or bring up to date."""
@@ -41,24 +46,27 @@ class SqlOutbox:
             "payload": encode_alert(alert),
         }
         async with self._database.write() as connection:
-            await connection.execute(self._database.upsert(outbox, values))
+            await connection.execute(self._database.upsert(self._table, values))
 
     async def remove(self, alert_id: str) -> None:
         """It is delivered."""
         async with self._database.write() as connection:
-            await connection.execute(delete(outbox).where(outbox.c.alert_id == alert_id))
+            await connection.execute(delete(self._table).where(self._table.c.alert_id == alert_id))
 
     async def give_up(self, alert_id: str, now: datetime) -> None:
         """It cannot be delivered: what was said goes from the row. Rows that were given up long ago go, too."""
-        old = delete(outbox).where(outbox.c.state == UNDELIVERABLE, outbox.c.since < now - KEEP_UNDELIVERABLE)
+        old = delete(self._table).where(self._table.c.state == UNDELIVERABLE, self._table.c.since < now - KEEP_UNDELIVERABLE)
         async with self._database.write() as connection:
-            given_up = update(outbox).where(outbox.c.alert_id == alert_id).values(state=UNDELIVERABLE, payload="", next_attempt_at=None)
+            given_up = (
+                update(self._table).where(self._table.c.alert_id == alert_id).values(state=UNDELIVERABLE, payload="", next_attempt_at=None)
+            )
             await connection.execute(given_up)
             await connection.execute(old)
 
     async def pending(self, limit: int) -> list[AlertWaiting]:
         """What waits, newest first, at most `limit`; a row that this version cannot read is given up."""
-        newest = select(outbox).where(outbox.c.state == PENDING).order_by(outbox.c.since.desc(), outbox.c.alert_id).limit(limit)
+        mine = select(self._table).where(self._table.c.state == PENDING, served(self._table.c.guild_id, self._shards))
+        newest = mine.order_by(self._table.c.since.desc(), self._table.c.alert_id).limit(limit)
         async with self._database.read() as connection:
             rows = (await connection.execute(newest)).all()
         found, unreadable = [], []
@@ -75,7 +83,7 @@ class SqlOutbox:
 
     async def counts(self) -> dict[str, int]:
         """State → how many rows."""
-        query = select(outbox.c.state, func.count().label("rows")).group_by(outbox.c.state)
+        query = select(self._table.c.state, func.count().label("rows")).group_by(self._table.c.state)
         async with self._database.read() as connection:
             return {row.state: row.rows for row in await connection.execute(query)}
 
@@ -83,12 +91,14 @@ class SqlOutbox:
         """Delete the alerts about that user, and their turns from others' alerts; how many rows."""
         count = 0
         async with self._database.write() as connection:
-            for row in (await connection.execute(select(outbox.c.alert_id, outbox.c.payload).where(outbox.c.payload != ""))).all():
+            for row in (
+                await connection.execute(select(self._table.c.alert_id, self._table.c.payload).where(self._table.c.payload != ""))
+            ).all():
                 alert = decode_alert(row.payload)
                 kept = alert_without_user(alert, user_id)
-                mine = outbox.c.alert_id == row.alert_id
+                mine = self._table.c.alert_id == row.alert_id
                 if kept is not None and kept != alert:
-                    await connection.execute(update(outbox).where(mine).values(payload=encode_alert(kept)))
+                    await connection.execute(update(self._table).where(mine).values(payload=encode_alert(kept)))
                     count += 1
-            own = await connection.execute(delete(outbox).where(outbox.c.speaker_id == user_id))
+            own = await connection.execute(delete(self._table).where(self._table.c.speaker_id == user_id))
         return count + own.rowcount

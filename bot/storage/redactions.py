@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from sqlalchemy import delete, func, literal, select, update
 
 from bot.storage.database import Database
-from bot.storage.tables import alert_channels, alert_segments, alerts, redactions
+from bot.storage.served import served
+from bot.storage.tables import alert_channels, alert_segments, alerts, notice_mentions, redactions
+from moderation.shards import ALL_SHARDS, Shards
 
 MAX_CHANNELS = 10
 """Channels of a server in which a card is looked for."""
@@ -26,19 +28,23 @@ class Redaction:
 class SqlRedactions:
     """The table. Every method raises `StorageError` when the database does not do it."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, shards: Shards = ALL_SHARDS) -> None:
+        """`shards`: whose servers' cards this process edits."""
         self._database = database
+        self._shards = shards
 
     async def forget(self, user_id: int) -> int:
-        """Note the cards that quote that user, before their rows go; how many."""
+        """Note the cards that quote that user, and the notices that name them, before their rows go; how many."""
         columns = (alerts.c.message_id, alerts.c.guild_id)
         own = select(*columns, literal(True)).where(alerts.c.speaker_id == user_id)
         quoting = select(alert_segments.c.alert_id).where(alert_segments.c.speaker_id == user_id)
         others = select(*columns, literal(False)).where(alerts.c.id.in_(quoting), alerts.c.speaker_id != user_id)
+        posted = alerts.c.message_id.is_not(None)
+        named = select(notice_mentions.c.message_id, notice_mentions.c.guild_id, literal(True)).where(notice_mentions.c.user_id == user_id)
         count = 0
         async with self._database.write() as connection:
-            for query in (others, own):
-                found = (await connection.execute(query.where(alerts.c.message_id.is_not(None)))).all()
+            for query in (others.where(posted), own.where(posted), named):
+                found = (await connection.execute(query)).all()
                 for message_id, guild_id, whole in found:
                     row = {"message_id": message_id, "guild_id": guild_id, "whole": whole, "attempts": 0}
                     await connection.execute(self._database.upsert(redactions, row))
@@ -47,7 +53,8 @@ class SqlRedactions:
 
     async def pending(self, limit: int) -> list[Redaction]:
         """What is to be done, least tried first."""
-        query = select(redactions).order_by(redactions.c.attempts, redactions.c.message_id).limit(limit)
+        mine = select(redactions).where(served(redactions.c.guild_id, self._shards))
+        query = mine.order_by(redactions.c.attempts, redactions.c.message_id).limit(limit)
         async with self._database.read() as connection:
             rows = (await connection.execute(query)).all()
             channels: dict[int, tuple[int, ...]] = {}

@@ -7,7 +7,9 @@ from sqlalchemy import ColumnElement, Table, delete, exists, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.storage.database import Database
-from bot.storage.tables import alert_segments, alerts, coverage, flags, guild_privacy, segments, sessions
+from bot.storage.served import served
+from bot.storage.tables import alert_segments, alerts, coverage, flags, guild_privacy, notice_mentions, segments, sessions
+from moderation.shards import ALL_SHARDS, Shards
 
 BATCH = 500
 """Rows that one transaction deletes at most, besides what hangs on them: others write in between."""
@@ -25,15 +27,18 @@ class Swept:
 class SqlRetention:
     """Every method raises `StorageError` when the database does not do it; what is deleted by then stays deleted."""
 
-    def __init__(self, database: Database, *, batch: int = BATCH) -> None:
+    def __init__(self, database: Database, *, shards: Shards = ALL_SHARDS, batch: int = BATCH) -> None:
+        """`shards`: whose servers' rows this process sweeps."""
         self._database = database
+        self._shards = shards
         self._batch = batch
 
     async def sweep(self, now: datetime, days: int) -> Swept:
         """Delete what is too old at `now`. `days`: the operator's limit; servers may have shorter ones. 0: only sessions going on."""
         said = told = ended = 0
         async with self._database.read() as connection:
-            guilds = list((await connection.execute(select(sessions.c.guild_id).distinct())).scalars())
+            ours = select(sessions.c.guild_id).where(served(sessions.c.guild_id, self._shards))
+            guilds = list((await connection.execute(ours.distinct())).scalars())
             chosen = {row.guild_id: row for row in await connection.execute(select(guild_privacy))}
         for guild_id in guilds:
             mine = chosen.get(guild_id)
@@ -41,6 +46,8 @@ class SqlRetention:
             said += await self._all(segments, guild_id, _old(segments, now, transcripts))
             told += await self._all(alerts, guild_id, _old(alerts, now, cards))
             ended += await self._all(sessions, guild_id, _empty(now, transcripts))
+        async with self._database.write() as connection:
+            await connection.execute(delete(notice_mentions).where(notice_mentions.c.posted_at < now - timedelta(days=days)))
         return Swept(said, told, ended)
 
     async def _all(self, table: Table, guild_id: int, old: ColumnElement[bool]) -> int:

@@ -34,6 +34,8 @@ class StoredAlert:
     id: str
     guild_id: int
     session_id: str
+    channel_id: int
+    """Where it was said: a session that was moved has been in several channels."""
     speaker_id: int
     segment_id: str
     state: str
@@ -87,6 +89,7 @@ def segment_values(session: Session, segment: TranscriptSegment, verdict: Verdic
         "id": segment.id,
         "guild_id": session.guild_id,
         "session_id": session.id,
+        "channel_id": session.channel_id,
         "speaker_id": segment.speaker_id,
         "utterance": segment.utterance,
         "start_seconds": segment.start,

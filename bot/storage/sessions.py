@@ -11,9 +11,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from bot.storage import rows
 from bot.storage.database import Database
 from bot.storage.rows import Counts, StoredSession
+from bot.storage.served import served
 from bot.storage.tables import alerts, flags, lexicon_terms, segments, sessions
 from bot.storage.tables import coverage as coverages
 from moderation.models import Coverage, Finding, Session, TranscriptSegment, Verdict
+from moderation.shards import ALL_SHARDS, Shards
 
 MAX_ROWS = 1000
 """Rows that one call returns at most."""
@@ -33,6 +35,11 @@ class SqlSessionStore:
         async with self._database.write() as connection:
             await self._ensure(connection, session)
 
+    async def move_session(self, session: Session) -> None:
+        """A session went to another channel, the one that it names."""
+        async with self._database.write() as connection:
+            await connection.execute(self._database.upsert(sessions, rows.session_values(session)))
+
     async def end_session(self, session: Session, ended_at: datetime, reason: str, coverage: Sequence[Coverage]) -> None:
         """A session ended, with what was heard of each speaker."""
         ended = {**rows.session_values(session), "ended_at": ended_at, "end_reason": reason}
@@ -50,13 +57,13 @@ class SqlSessionStore:
             if verdict.flags:
                 await connection.execute(flags.insert(), rows.flag_values(session, segment, verdict))
 
-    async def close_stale(self, now: datetime) -> int:
+    async def close_stale(self, now: datetime, shards: Shards = ALL_SHARDS) -> int:
         """End the sessions that began before `now` and were never ended, at the last word heard in them; how many.
 
-        Call it before the process starts sessions of its own.
+        Call it before the process starts sessions of its own. Those of other processes' shards may go on: they are left alone.
         """
         last = select(func.max(segments.c.spoken_at)).where(segments.c.session_id == sessions.c.id).scalar_subquery()
-        stale = update(sessions).where(sessions.c.ended_at.is_(None), sessions.c.started_at < now)
+        stale = update(sessions).where(sessions.c.ended_at.is_(None), sessions.c.started_at < now, served(sessions.c.guild_id, shards))
         async with self._database.write() as connection:
             result = await connection.execute(stale.values(ended_at=func.coalesce(last, sessions.c.started_at), end_reason=STALE))
             return result.rowcount

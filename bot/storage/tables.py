@@ -1,11 +1,14 @@
-"""The tables. Every row carries its guild; ids are Discord's (64 bits); times of day are aware and in UTC, `…_seconds` are media seconds.
+"""The tables.
+
+Every row but a product carries its guild; ids are Discord's (64 bits); times of day are aware and in UTC, `…_seconds` are media seconds.
 
 sessions ─┬─ segments ─── flags
           ├─ coverage
           └─ alerts ─── alert_segments (ids of segments: what was said is stored once, so that it can be forgotten)
 guild_settings     lexicon_terms     watched_channels     seats
 outbox (alerts on their way: the one other place that holds what was said, until the card is posted)
-guild_privacy      consents          redactions     alert_channels
+guild_privacy      consents          redactions     alert_channels     notice_mentions
+products (of the whole bot: HTTP, which changes them too, knows no guild)
 """
 
 from datetime import UTC, datetime
@@ -63,6 +66,11 @@ def _guild() -> Column[int]:
     return Column("guild_id", BigInteger, nullable=False)
 
 
+def _said_in() -> Column[int]:
+    """The channel: that of its session at the time, which may have been moved since. 0 where there is none (files)."""
+    return Column("channel_id", BigInteger, nullable=False, server_default="0")
+
+
 def _of_session(**more: Any) -> Column[str]:  # noqa: ANN401 (SQLAlchemy's own)
     return Column("session_id", Text, ForeignKey("sessions.id", ondelete="CASCADE"), nullable=False, **more)
 
@@ -101,6 +109,7 @@ segments = Table(
     Column("id", Text, primary_key=True),
     _guild(),
     _of_session(),
+    _said_in(),
     Column("speaker_id", BigInteger, nullable=False),
     Column("utterance", Integer, nullable=False),
     Column("start_seconds", Float, nullable=False),
@@ -144,6 +153,7 @@ alerts = Table(
     Column("id", Text, primary_key=True),
     _guild(),
     _of_session(),
+    _said_in(),
     Column("speaker_id", BigInteger, nullable=False),
     Column("segment_id", Text, nullable=False),
     Column("state", Text, nullable=False),
@@ -197,21 +207,27 @@ lexicon_terms = Table(
     Column("severity", Integer, nullable=False),
 )
 
-outbox = Table(
-    "outbox",
-    metadata,
-    Column("alert_id", Text, primary_key=True),
-    _guild(),
-    Column("speaker_id", BigInteger, nullable=False),
-    Column("state", Text, nullable=False),  # pending, undeliverable
-    Column("attempts", Integer, nullable=False),
-    Column("since", UtcDateTime, nullable=False),  # when the alert was raised
-    Column("next_attempt_at", UtcDateTime),
-    Column("message_id", BigInteger),
-    Column("payload", Text, nullable=False),  # the alert as JSON; empty once it is undeliverable
-    Index(None, "state", "since"),
-    Index(None, "speaker_id"),
-)
+
+def _outbox(name: str) -> Table:
+    return Table(
+        name,
+        metadata,
+        Column("alert_id", Text, primary_key=True),
+        _guild(),
+        Column("speaker_id", BigInteger, nullable=False),
+        Column("state", Text, nullable=False),  # pending, undeliverable
+        Column("attempts", Integer, nullable=False),
+        Column("since", UtcDateTime, nullable=False),  # when the alert was raised
+        Column("next_attempt_at", UtcDateTime),
+        Column("message_id", BigInteger),
+        Column("payload", Text, nullable=False),  # the alert as JSON; empty once it is undeliverable
+        Index(None, "state", "since"),
+        Index(None, "speaker_id"),
+    )
+
+
+outbox = _outbox("outbox")
+webhook_outbox = _outbox("webhook_outbox")
 
 watched_channels = Table(
     "watched_channels",
@@ -219,6 +235,10 @@ watched_channels = Table(
     Column("guild_id", BigInteger, primary_key=True, autoincrement=False),
     Column("channel_id", BigInteger, primary_key=True, autoincrement=False),
     Column("position", Integer, nullable=False),  # 0 is joined first
+    Column("uncovered_seconds", Float, nullable=False, server_default="0"),  # people were there, the bot was not
+    Column("down_seconds", Float, nullable=False, server_default="0"),  # the bot did not run: nobody knows who was there
+    Column("counted_since", UtcDateTime),
+    Column("counted_until", UtcDateTime),
 )
 
 seats = Table(
@@ -258,9 +278,29 @@ redactions = Table(  # posted cards from which words are to be removed; names no
     Column("attempts", Integer, nullable=False),
 )
 
+notice_mentions = Table(  # members named in posted notices about who was not heard
+    "notice_mentions",
+    metadata,
+    Column("message_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("user_id", BigInteger, primary_key=True, autoincrement=False),
+    _guild(),
+    Column("posted_at", UtcDateTime, nullable=False),
+    Index(None, "user_id"),
+    Index(None, "posted_at"),
+)
+
 alert_channels = Table(  # every channel that a guild's cards were ever posted to: an old card is found again
     "alert_channels",
     metadata,
     Column("guild_id", BigInteger, primary_key=True, autoincrement=False),
     Column("channel_id", BigInteger, primary_key=True, autoincrement=False),
+)
+
+products = Table(
+    "products",
+    metadata,
+    Column("key", Text, primary_key=True),  # the name as it is compared
+    Column("name", Text, nullable=False),
+    Column("price_cents", BigInteger, nullable=False),  # SQLite knows no exact decimals
+    Column("updated_at", UtcDateTime, nullable=False),
 )

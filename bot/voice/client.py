@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import struct
 from typing import TYPE_CHECKING
 
@@ -11,10 +12,12 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from bot.voice.connection import EarshotConnection, EndReason
 from bot.voice.deafness import Remedy
-from bot.voice.websocket import CallListener
+from bot.voice.websocket import CallListener, discovery_request
 
 if TYPE_CHECKING:
     import davey
+
+log = logging.getLogger(__name__)
 
 SILENCE = b"\xf8\xff\xfe"
 """An Opus frame of silence. DAVE sends it unencrypted."""
@@ -110,10 +113,19 @@ class EarshotVoiceClient(discord.VoiceClient):
             self._keepalive_timer.cancel()
         self._keepalive()
 
-    def _keepalive(self) -> None:
+    def ask(self) -> None:
+        """Ask the voice server for a sign of life, in both ways that are known."""
+        with contextlib.suppress(OSError):
+            self._connection.send_packet(discovery_request(self._connection.ssrc))
+            self._send_keepalive()
+
+    def _send_keepalive(self) -> None:
         self._keepalives = (self._keepalives + 1) & 0xFFFFFFFF
         with contextlib.suppress(OSError):
             self._connection.send_packet(struct.pack("<Q", self._keepalives))
+
+    def _keepalive(self) -> None:
+        self._send_keepalive()
         self._keepalive_timer = self.loop.call_later(self.keepalive_seconds, self._keepalive)
 
     def _encrypt_aead_aes256_gcm_rtpsize(self, header: bytes, data: bytes) -> bytes:
@@ -124,6 +136,20 @@ class EarshotVoiceClient(discord.VoiceClient):
         counter = struct.pack(">I", self._incr_nonce)
         self.checked_add("_incr_nonce", 1, 0xFFFFFFFF)
         return bytes(header) + self._sealer[1].encrypt(counter + bytes(8), bytes(data), bytes(header)) + counter
+
+    async def reassert(self) -> None:
+        """The main gateway began a new session, to which the bot is in no channel: say where it is, and go on with what it answers.
+
+        The cache has new objects for the server and its channels; a channel that is gone is left to the voice server to say.
+        """
+        guild = self.client.get_guild(self.guild.id)
+        channel = guild.get_channel(self.channel.id) if guild is not None else None
+        if self.ended.done() or guild is None or not isinstance(channel, discord.VoiceChannel | discord.StageChannel):
+            return
+        self.channel = channel
+        log.info("the main gateway's session is new, saying where I am", extra={"guild_id": guild.id})
+        with contextlib.suppress(OSError, aiohttp.ClientError, discord.ConnectionClosed):  # gone again: the next session asks again
+            await guild.change_voice_state(channel=channel, self_deaf=self._connection.self_deaf)
 
     async def disconnect(self, *, force: bool = False) -> None:
         """Leave the channel, whatever state the connection is in; idempotent."""

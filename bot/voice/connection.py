@@ -31,7 +31,7 @@ from bot.voice.reader import WakingReader
 from bot.voice.websocket import ABNORMAL_CLOSURE, CallListener, VoiceGatewaySocket
 
 if TYPE_CHECKING:
-    from discord.types.voice import GuildVoiceState
+    from discord.types.voice import GuildVoiceState, VoiceServerUpdate
 
     from bot.voice.client import EarshotVoiceClient
 
@@ -42,6 +42,9 @@ RECEIVE_BUFFER = 1 << 20
 
 RESUME_SECONDS = 5.0
 """How long a resumed session may take to be accepted before a full reconnect is made instead."""
+
+LOOK_SECONDS = 0.05
+"""Between two looks at the connection's state, where its event may have been missed."""
 
 ATTEMPTS_MAX = 3
 """Handshakes may replace one another (moved, a new voice server) while connecting: how many time-outs that may take in all."""
@@ -81,8 +84,13 @@ class EarshotConnection(DaveConnectionState):
     reconnect_delays: tuple[float, ...] = (0.2, 1.0, 2.0, 4.0, 8.0)
     """Seconds before each attempt to reconnect, each lengthened by up to a half so that a failed server's clients do not return as one."""
 
+    explain_seconds: float = 4.0
+    """How long the main gateway may take to say why a voice server threw us out (4014, 4022). A move or a kick is told on both within
+    a second, in either order; when nothing follows, nobody decided anything, and whoever supervises joins anew: 5 s with its pause."""
+
     def __init__(self, voice_client: "EarshotVoiceClient", listener: CallListener) -> None:
         super().__init__(voice_client)
+        self._explained = asyncio.Event()
         self.listener = listener
         self.end_reason: EndReason | None = None
         self.reconnects = 0
@@ -130,6 +138,7 @@ class EarshotConnection(DaveConnectionState):
     async def _handshake_websocket(self) -> None:
         await super()._handshake_websocket()
         self.udp_unanswered, self.close_code = False, None
+        self._explained.clear()
         self._disconnected.clear()
         self.voice_client.greet()
 
@@ -185,15 +194,25 @@ class EarshotConnection(DaveConnectionState):
         self.state = ConnectionFlowState.disconnected
         self._expecting_disconnect = True
         self._disconnected.clear()
-        await self.guild.change_voice_state(channel=None)
+        try:
+            await self.guild.change_voice_state(channel=None)
+        except (aiohttp.ClientError, OSError):
+            self._disconnected.set()  # the main gateway is away: no answer is to be waited for, and the websocket still to be closed
 
     async def voice_state_update(self, data: "GuildVoiceState") -> None:
         """The main gateway says where we are."""
         if data["channel_id"] is None and not self._expecting_disconnect:
             self.end_reason = self.end_reason or EndReason.DISCONNECTED
+        if str(data["channel_id"]) != str(self.voice_client.channel.id):
+            self._explained.set()
         await super().voice_state_update(data)
         if data["channel_id"] is not None:
             self._update_voice_channel(int(data["channel_id"]))  # discord.py forgets to when the voice server's update came first
+
+    async def voice_server_update(self, data: "VoiceServerUpdate") -> None:
+        """The main gateway says which voice server to use."""
+        self._explained.set()
+        await super().voice_server_update(data)
 
     def _update_voice_channel(self, channel_id: int | None) -> None:
         before = self.voice_client.channel.id
@@ -246,9 +265,24 @@ class EarshotConnection(DaveConnectionState):
 
     async def _potential_reconnect(self) -> bool:
         try:
+            if self._main_gateway_is_there():
+                await asyncio.wait_for(self._explained.wait(), min(self.explain_seconds, self.timeout))
             async with asyncio.timeout(2 * self.timeout):
                 return await super()._potential_reconnect()
         except TimeoutError:
+            return False
+
+    async def _wait_for_state(self, state: ConnectionFlowState, *other_states: ConnectionFlowState, timeout: float | None = None) -> None:
+        """discord.py's own misses a state that is set before the task that waits for it has begun, and waits until the time-out."""
+        async with asyncio.timeout(timeout):
+            while self.state not in (state, *other_states):
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._state_event.wait(), LOOK_SECONDS)
+
+    def _main_gateway_is_there(self) -> bool:
+        try:
+            return self.guild._state._get_websocket(self.guild.id).open
+        except (AttributeError, KeyError):  # not opened yet
             return False
 
     async def _resume(self) -> bool:

@@ -8,7 +8,7 @@ so the caller guards all calls, and those to the DAVE policy, with one lock.
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from types import MappingProxyType
 
 from bot.voice.crypto import Transport, TransportRefused, transport
@@ -262,6 +262,12 @@ class Receiver:
         heard = {stream.speaker.user_id for stream in self._streams.values()}
         users = [user_id for user_id in self._dave.user_ids() if self.accept(user_id)]
         return sorted(users, key=heard.__contains__)[:TRIAL_USERS]
+
+    def excused(self, present: Set[int]) -> bool:
+        """Whether every SSRC that nobody named may be that of somebody `present` who must not be heard: then it is rightly nobody's."""
+        named = {stream.speaker.user_id for stream in self._streams.values()}
+        hidden = sum(1 for user_id in present if user_id not in named and not self.accept(user_id))
+        return 0 < hidden >= len(self._unmapped.rings())
 
     # Counters.
 

@@ -57,6 +57,10 @@ class CallListener(Protocol):
         """Ops 5 and 12: that SSRC is that user's."""
         ...
 
+    def spoke(self, user_id: int, *, speaking: bool) -> None:
+        """Op 5: that member begins to speak, or ends. Some clients tell only of the first time."""
+        ...
+
     def user_left(self, user_id: int) -> None:
         """Op 13."""
         ...
@@ -80,6 +84,11 @@ class CallListener(Protocol):
     def channel_changed(self, channel_id: int) -> None:
         """The bot was moved: it is now in that channel."""
         ...
+
+
+def discovery_request(ssrc: int) -> bytes:
+    """What asks a voice server for our address (IP discovery, Discord docs): 74 bytes."""
+    return struct.pack(">HHI", 1, 70, ssrc) + bytes(66)
 
 
 class VoiceGatewaySocket(DiscordVoiceWebSocket):
@@ -140,6 +149,7 @@ class VoiceGatewaySocket(DiscordVoiceWebSocket):
         listener = self._connection.listener
         if op == self.SPEAKING:
             self._tell(listener.speaking, int(data["ssrc"]), int(data["user_id"]))
+            self._tell(listener.spoke, int(data["user_id"]), speaking=bool(data.get("speaking")))
         elif op == self.CLIENT_CONNECT and data.get("audio_ssrc"):
             self._tell(listener.speaking, int(data["audio_ssrc"]), int(data["user_id"]))
         elif op == self.CLIENT_DISCONNECT:
@@ -225,7 +235,7 @@ class VoiceGatewaySocket(DiscordVoiceWebSocket):
             if len(data) == 74 and data[1] == 2:
                 self.loop.call_soon_threadsafe(settle, data)
 
-        request = struct.pack(">HHI", 1, 70, state.ssrc) + bytes(66)
+        request = discovery_request(state.ssrc)
         state.add_socket_listener(take)
         try:
             for _ in range(DISCOVERY_TRIES):

@@ -71,6 +71,11 @@ class LexiconDetector:
         """The shared lexicon in force."""
         return self._shared
 
+    @property
+    def compiled(self) -> int:
+        """Guilds whose terms are kept compiled."""
+        return len(self._guilds)
+
     async def reload(self, path: Path | None = None) -> None:
         """Read the file (another one, where given) and swap it in at once; raises `LexiconInvalid` and keeps the lexicon in force."""
         path = path or self.path

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-import bot.alerts
+import bot.attempts
 import bot.clips
 from bot.alerts import AlertDispatcher
 from bot.pending import MAX_PENDING, DispatchStats, Pending, WaitingRoom
@@ -133,7 +133,7 @@ class Desk:
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bot.alerts, "FIRST_PAUSE", 0.0)
+    monkeypatch.setattr(bot.attempts, "FIRST_PAUSE", 0.0)
 
 
 async def test_posted_with_a_clip_that_has_a_lead_in_then_edited() -> None:
@@ -197,7 +197,7 @@ async def test_pauses_grow_and_honour_retry_after() -> None:
         desk = Desk(FakeDelivery(failures=1, retry_after=retry_after))
         desk.dispatcher.resume([AlertWaiting(alert(), datetime.now(UTC), attempts=attempts - 1)])
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(bot.alerts, "FIRST_PAUSE", 0.5)
+            patch.setattr(bot.attempts, "FIRST_PAUSE", 0.5)
             running = asyncio.create_task(desk.dispatcher.run())
             await desk.delivery.reached.wait()
             desk.dispatcher.close()
@@ -206,7 +206,7 @@ async def test_pauses_grow_and_honour_retry_after() -> None:
         assert isinstance(waiting, AlertWaiting)
         assert waiting.next_attempt_at is not None
         pauses.append(round((waiting.next_attempt_at - datetime.now(UTC)).total_seconds(), 1))
-    assert pauses == pytest.approx([0.5, 1.0, bot.alerts.LONGEST_PAUSE, 90.0], abs=0.3)
+    assert pauses == pytest.approx([0.5, 1.0, bot.attempts.LONGEST_PAUSE, 90.0], abs=0.3)
 
 
 async def test_final_failures_are_counted_and_the_next_alert_goes_out() -> None:
@@ -220,8 +220,8 @@ async def test_final_failures_are_counted_and_the_next_alert_goes_out() -> None:
 @pytest.mark.parametrize(
     "left",
     [
-        AlertWaiting(alert(), datetime.now(UTC), attempts=bot.alerts.MAX_ATTEMPTS - 1),
-        AlertWaiting(alert(), datetime.now(UTC) - bot.alerts.MAX_AGE - timedelta(minutes=1)),
+        AlertWaiting(alert(), datetime.now(UTC), attempts=bot.attempts.MAX_ATTEMPTS - 1),
+        AlertWaiting(alert(), datetime.now(UTC) - bot.attempts.MAX_AGE - timedelta(minutes=1)),
     ],
     ids=["too often", "too long"],
 )

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-import bot.alerts
+import bot.attempts
 import bot.delivery
 from bot.probes import backlog
 from moderation.events import AlertRaised, AlertRevised
@@ -29,7 +29,7 @@ POST, PATCH, LOOK = ("POST", r"/channels/\d+/messages$"), ("PATCH", r"/channels/
 
 @pytest.fixture
 async def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stage]:
-    monkeypatch.setattr(bot.alerts, "FIRST_PAUSE", 0.02)
+    monkeypatch.setattr(bot.attempts, "FIRST_PAUSE", 0.02)
     monkeypatch.setattr(bot.delivery, "REQUEST_SECONDS", 0.5)
     async with open_stage(tmp_path) as opened:
         await opened.app.services.guilds.save_settings(GuildSettings(opened.guild.id, alert_channel_id=opened.alerts.id))

@@ -112,8 +112,17 @@ async def test_a_term_added_during_a_session_is_used_at_once_and_an_allowed_one_
     assert all(a.state is AlertState.CONFIRMED for a in stage.watcher.alerts.values())
 
 
+async def test_predict_scores_a_text_for_the_asker_alone_and_does_not_repeat_it(stage: Stage) -> None:
+    text = seen(await use(stage, "predict text", text="you are a worthless idiot"))
+    assert "Would be flagged" in text
+    assert "embedded" in text
+    assert "worthless" not in text
+    assert "Would not be flagged" in seen(await use(stage, "predict text", text="good evening everybody"))
+    assert "The text is empty" in seen(await use(stage, "predict text", text="   "))
+
+
 async def test_members_may_not_use_moderators_commands(stage: Stage) -> None:
-    for command in ("voice join", "alerts test", "lexicon list"):
+    for command in ("voice join", "alerts test", "lexicon list", "predict text"):
         with pytest.raises(NotPermitted):
             await stage.discord.slash(stage.members["Ada"], stage.alerts, command)
 

@@ -57,6 +57,12 @@ def field(alert: Alert, name: str) -> str:
     return value or ""
 
 
+def test_a_flag_on_the_whole_sentence_hides_it_only_where_nothing_is_marked_in_it() -> None:
+    segment = TranscriptSegment("s", 1, 0, 0.0, 1.0, "such a word", final=True)
+    assert masked(segment, [flag(0, 11)]) == "||**such a word**||"
+    assert masked(segment, [flag(0, 11), flag(7, 11)]) == "such a ||**word**||"
+
+
 def test_what_was_heard_is_masked() -> None:
     assert alert_card(card()).description == "> i hate you go and ||**kill yourself**||"
 

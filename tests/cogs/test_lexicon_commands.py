@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cogs import lexicon_views
+from cogs import askers
 from moderation.audio_trial import MAX_BYTES as MAX_AUDIO
 from moderation.term_exchange import MAX_BYTES as MAX_FILE
 from moderation.terms import Term, TermType
@@ -210,7 +210,7 @@ async def test_an_import_that_no_longer_fits_says_so_and_changes_nothing(stage: 
 
 
 async def test_buttons_go_away_when_their_time_is_over(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lexicon_views, "SECONDS", 0.2)
+    monkeypatch.setattr(askers, "SECONDS", 0.2)
     reply = await use(stage, "lexicon add", term="numbskull")
     assert reply.components
     await stage.discord.wait_for(lambda: not reply.components, 10.0, what="the buttons to go")

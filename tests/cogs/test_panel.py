@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 import discord
 import pytest
 
-from cogs.panel import MAX_PANELS, STOPPED, LivePanels, Look, degraded, live_panel
+from cogs.panel import MAX_PANELS, STOPPED, LivePanels, Look, degraded, live_panel, watched_lines
 from moderation.health import CallHealth, Unheard
 from moderation.models import Coverage, Session, Speaker
+from moderation.seats import WatchedReport
 from tests.fakes_live import WELL
 
 pytestmark = pytest.mark.unit
@@ -56,6 +57,11 @@ def test_what_is_wrong_is_said(health: CallHealth, said: str) -> None:
     assert embed.colour == discord.Colour.red()
 
 
+def test_what_else_is_away_is_said() -> None:
+    shown = fields(live_panel(replace(look(), troubles=("The serving endpoint toxicity cannot be reached. The lexicon goes on.",))))
+    assert shown["Not well"] == "• The serving endpoint toxicity cannot be reached. The lexicon goes on."
+
+
 def test_an_unencrypted_call_and_an_unmeasured_delay() -> None:
     shown = fields(live_panel(look(replace(WELL, dave_version=0, latency=math.inf))))
     assert shown["Encryption"] == "not end-to-end"
@@ -71,13 +77,22 @@ def test_a_crowd_fits_into_an_embed() -> None:
     assert all(len(each.value or "") <= 1024 for each in embed.fields)
 
 
+class FakeResponse:
+    """What discord.py's exceptions want to know of an answer."""
+
+    status, reason = 500, "Internal Server Error"
+
+
 class FakeAsker:
     """An interaction as far as a panel needs it."""
 
     def __init__(self, user_id: int = 1) -> None:
         self.guild_id, self.user, self.edits = 7, discord.Object(user_id), list[discord.Embed]()
+        self.failures: list[Exception] = []
 
     async def edit_original_response(self, *, embed: discord.Embed) -> None:
+        if self.failures:
+            raise self.failures.pop(0)
         self.edits.append(embed.copy())
 
 
@@ -89,6 +104,17 @@ async def test_a_panel_changes_with_the_call_and_says_when_it_is_over() -> None:
         while len(panels):  # noqa: ASYNC110 - it ends by itself
             await asyncio.sleep(0)
     assert [each.title for each in asker.edits] == ["Listening", "Listening", "Left"]
+
+
+async def test_a_lost_connection_does_not_end_a_panel() -> None:
+    panels, asker = LivePanels(every=0.0), FakeAsker()
+    asker.failures = [ConnectionResetError(), discord.HTTPException(FakeResponse(), None)]  # type: ignore[arg-type]
+    looks: list[Look | None] = [look(), look(replace(WELL, dropped=3)), look(replace(WELL, dropped=4)), None]
+    panels.keep(asker, lambda: looks.pop(0))  # type: ignore[arg-type]
+    async with asyncio.timeout(5):
+        while len(panels):  # noqa: ASYNC110 - it ends by itself
+            await asyncio.sleep(0)
+    assert [each.title for each in asker.edits] == ["Listening", "Left"]
 
 
 async def test_an_old_panel_says_that_it_is_no_longer_updated() -> None:
@@ -113,3 +139,14 @@ async def test_asking_again_replaces_the_panel_and_their_number_is_bounded() -> 
     await asyncio.sleep(0.01)
     assert not len(panels)
     assert asker.edits[-1].footer.text == STOPPED
+
+
+def test_what_was_not_covered_and_when_the_bot_did_not_run_are_told_apart() -> None:
+    since = datetime(2030, 1, 1, tzinfo=UTC)
+    report = [
+        WatchedReport(81, 2, 125.0, 600.0, since, held=False),
+        WatchedReport(82, 0, 0.0, 5.0, since, held=True),
+    ]
+    first, second = watched_lines(report)
+    assert first == f"<#81>: 2 there now, 2 min not covered and 10 min not running since <t:{int(since.timestamp())}:R>"
+    assert second == "<#82>: 0 there now, waiting until everybody has left because a moderator sent me away"

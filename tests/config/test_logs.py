@@ -19,7 +19,7 @@ class Kind(StrEnum):
 @pytest.fixture(autouse=True)
 def logging_as_before() -> Iterator[None]:
     root = logging.getLogger()
-    before = [(name, logging.getLogger(name).level) for name in (None, *logs.OWN, *logs.QUIET)]
+    before = [(name, logging.getLogger(name).level) for name in (None, *logs.OWN, *logs.QUIET, *logs.SILENT)]
     handlers = list(root.handlers)
     yield
     root.handlers[:] = handlers
@@ -93,3 +93,9 @@ def test_configuring_again_replaces_and_leaves_others_handlers(capsys: pytest.Ca
     logging.getLogger("bot").error("once")
     assert len(capsys.readouterr().err.splitlines()) == 1
     assert [h for h in logging.getLogger().handlers if h in others] == others
+
+
+def test_the_warehouse_client_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("DEBUG", "json")
+    logging.getLogger("databricks.sql.backend.thrift_backend").error("ThriftBackend.attempt_request: no row for Ben")
+    assert capsys.readouterr().err == ""

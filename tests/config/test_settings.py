@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from config.conflicts import is_loopback
 from config.kinds import FlaggingProvider, LogFormat, LogLevel, ScoreType, WorkloadSize
+from config.output_specs import OutputSpec
 from config.settings import SAMPLE_LEXICON, InvalidSettings, Settings, env_example, settings_table
 
 pytestmark = pytest.mark.unit
@@ -23,7 +24,7 @@ SECRET = "s3cr3t-value-that-nobody-may-see"
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in list(os.environ):
         if name.upper().startswith(
-            ("DATABRICKS_", "EARSHOT_", "VOSK_", "API_", "LOG_", "DISCORD_", "FLAG", "TOXICITY_", "DATABASE_", "SCORE_")
+            ("DATABRICKS_", "EARSHOT_", "VOSK_", "API_", "LOG_", "DISCORD_", "FLAG", "TOXICITY_", "DATABASE_", "SCORE_", "SHARD_")
         ):
             monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
@@ -81,7 +82,7 @@ def test_the_environment_is_read_with_its_types(monkeypatch: pytest.MonkeyPatch)
         True,
         WorkloadSize.LARGE,
     )
-    assert s.databricks_endpoint_output_specs == {"toxicity": {"score_field": "a.b"}}
+    assert s.databricks_endpoint_output_specs == {"toxicity": OutputSpec(score_field="a.b")}
 
 
 def test_all_problems_come_at_once_each_with_its_name_and_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,10 +140,17 @@ def test_loopback_needs_none(host: str, monkeypatch: pytest.MonkeyPatch) -> None
         ({"DATABRICKS_HOST": "https://user:pw@h.example"}, {"DATABRICKS_HOST"}),
         ({"DATABRICKS_HOST": "https://h.example:port"}, {"DATABRICKS_HOST"}),
         ({"DATABRICKS_MODEL_FULL_NAME": "model"}, {"DATABRICKS_MODEL_FULL_NAME"}),
+        ({"DATABRICKS_PRODUCTS_TABLE": "a.b.c.d"}, {"DATABRICKS_PRODUCTS_TABLE"}),
+        ({"DATABRICKS_PRODUCTS_TABLE": "products; DROP TABLE x"}, {"DATABRICKS_PRODUCTS_TABLE"}),
         ({"DATABRICKS_SCORE_FIELD": "a..b"}, {"DATABRICKS_SCORE_FIELD"}),
         ({"DATABRICKS_SERVED_ENTITY_NAME": "a b"}, {"DATABRICKS_SERVED_ENTITY_NAME"}),
         ({"DATABRICKS_SERVER_HOSTNAME": "a b"}, {"DATABRICKS_SERVER_HOSTNAME"}),
+        ({"DATABRICKS_HOST": "http://h.example"}, {"DATABRICKS_HOST"}),
+        ({"DATABRICKS_ENDPOINT": "http://h.example/serving-endpoints/e/invocations", "DATABRICKS_TOKEN": "t"}, {"DATABRICKS_ENDPOINT"}),
+        ({"DATABRICKS_SCORE_FIELD": "predictions.1.score"}, {"DATABRICKS_SCORE_FIELD"}),
+        ({"DATABRICKS_ENDPOINT": "https://h.example/e", "DATABRICKS_TOKEN": "t"}, {"DATABRICKS_ENDPOINT"}),
         ({"DATABRICKS_ENDPOINT_OUTPUT_SPECS": "{"}, {"DATABRICKS_ENDPOINT_OUTPUT_SPECS"}),
+        ({"DATABRICKS_ENDPOINT_OUTPUT_SPECS": '{"a b": {}}'}, {"DATABRICKS_ENDPOINT_OUTPUT_SPECS"}),
         ({"DISCORD_TOKEN": "Bot abc"}, {"DISCORD_TOKEN"}),
         ({"DATABASE_URL": "sqlite://"}, {"DATABASE_URL"}),
         ({"DATABASE_URL": "earshot.db"}, {"DATABASE_URL"}),
@@ -155,6 +163,25 @@ def test_loopback_needs_none(host: str, monkeypatch: pytest.MonkeyPatch) -> None
 )
 def test_what_is_wrong_or_does_not_fit_together_is_named(env: dict[str, str], named: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
     assert {p.split(":")[0] for p in problems(env, monkeypatch)} == named
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        ('{"e": {"score_feld": "a"}}', "score_feld: there is no such field"),
+        ('{"e": {"score_type": "percent"}}', "score_type: it has a wrong value"),
+        ('{"e": {"score_field": "a.7"}}', "score_field: 'a.7' has a first number other than 0"),
+    ],
+)
+def test_what_is_wrong_in_an_endpoints_spec_is_named(spec: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    (problem,) = problems({"DATABRICKS_ENDPOINT_OUTPUT_SPECS": spec}, monkeypatch)
+    assert said in problem
+    assert "an endpoint may have score_type, score_field, label_field, positive_class" in problem
+
+
+def test_a_positive_class_may_be_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABRICKS_ENDPOINT_OUTPUT_SPECS", '{"e": {"positive_class": 1}}')
+    assert Settings.load().databricks_endpoint_output_specs["e"].positive_class == "1"
 
 
 def test_the_two_names_of_the_endpoint_may_not_disagree(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -269,3 +296,37 @@ def test_an_env_file_that_cannot_be_read_is_a_problem() -> None:
     Path(".env").symlink_to(".env")  # a loop: unreadable for root, too
     with pytest.raises(InvalidSettings, match="cannot be read"):
         Settings.load()
+
+
+@pytest.mark.parametrize(("text", "ids"), [("0", (0,)), ("0,2", (0, 2)), (" 4 - 6, 1 ", (4, 5, 6, 1)), ("3-3", (3,)), ("all", ())])
+def test_shards_are_listed_or_ranged(text: str, ids: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHARD_IDS", text)
+    monkeypatch.setenv("SHARD_COUNT", "8")
+    monkeypatch.setenv("DATABASE_URL", "postgresql://earshot@db/earshot")
+    settings = Settings.load()
+    assert (settings.shard_ids, settings.shard_count) == (ids, 8)
+
+
+@pytest.mark.parametrize(
+    ("env", "told"),
+    [
+        ({"SHARD_IDS": "0,1"}, "SHARD_COUNT: it is not set, but SHARD_IDS is"),
+        ({"SHARD_IDS": "0,4", "SHARD_COUNT": "4"}, "SHARD_IDS: there is no shard 4 of 4; they are numbered from 0 to 3"),
+        ({"SHARD_IDS": "1", "SHARD_COUNT": "4"}, "DATABASE_URL: processes that share the shards share one PostgreSQL database"),
+        ({"SHARD_IDS": "0,0", "SHARD_COUNT": "4"}, "SHARD_IDS: a shard stands in it twice"),
+        ({"SHARD_IDS": "3-1", "SHARD_COUNT": "4"}, "SHARD_IDS: '3-1' runs backwards"),
+        ({"SHARD_IDS": "0-", "SHARD_COUNT": "4"}, "SHARD_IDS: '0-' is no shard"),
+        ({"SHARD_IDS": "some", "SHARD_COUNT": "4"}, "SHARD_IDS: 'some' is no shard"),
+        ({"SHARD_IDS": "0-999999999999", "SHARD_COUNT": "4"}, "is beyond the 16384 shards"),
+        ({"SHARD_COUNT": "0"}, "SHARD_COUNT: '0' is not a whole number from 1"),
+    ],
+)
+def test_shards_that_cannot_be_are_told_with_what_to_do(env: dict[str, str], told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    (problem,) = problems(env, monkeypatch)
+    assert told in problem
+
+
+def test_one_process_may_name_all_its_shards_without_postgres(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHARD_IDS", "0-3")
+    monkeypatch.setenv("SHARD_COUNT", "4")
+    assert Settings.load().shard_ids == (0, 1, 2, 3)

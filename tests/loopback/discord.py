@@ -80,7 +80,7 @@ class LoopbackDiscord(Builder):
 
     def _register(self) -> None:
         router, emit = self.rest.router, self.gateway.emit
-        UserRoutes(self.world, lambda: self.gateway.shards).register(router)
+        UserRoutes(self.world, lambda: (self.gateway.shards, self.gateway.max_concurrency)).register(router)
         CommandRoutes(self.world).register(router)
         ChannelRoutes(self.world, emit, self.messages).register(router)
         GuildRoutes(self.world, emit, self.voice_states).register(router)

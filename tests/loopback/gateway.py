@@ -11,6 +11,7 @@ from aiohttp import WSMsgType, web
 from tests.loopback import payloads
 from tests.loopback.member_chunks import member_chunks
 from tests.loopback.sessions import PRIVILEGED, Connection, Intent, Op, Session
+from tests.loopback.snowflake import shard_of
 from tests.loopback.state import Json, World
 
 log = logging.getLogger(__name__)
@@ -32,7 +33,9 @@ class Gateway:
 
     Knobs, all readable and writable at any time: `heartbeat_interval` (ms, told in HELLO), `acknowledge` (False: a zombie
     that answers no heartbeat), `refuse_resumes`, `resume_window` (seconds a session waits for
-    its client), `allowed_intents` (a privileged intent outside it closes with 4014).
+    its client), `allowed_intents` (a privileged intent outside it closes with 4014), `unreachable` (connections are refused),
+    `guilds_per_shard` (with more on a shard, identifying closes with 4011), `max_concurrency` shards that may identify within
+    `identify_seconds` (0: any time; who is too early gets op 9). Levers take a `shard`; without one they mean all.
     Counters: `identifies`, `resumes`, `heartbeats`.
     """
 
@@ -48,6 +51,11 @@ class Gateway:
         self.resumes = 0
         self.heartbeats = 0
         self.resume_window = 60.0
+        self.unreachable = False
+        self.guilds_per_shard = 2500
+        self.max_concurrency = 1
+        self.identify_seconds = 0.0
+        self._identified: dict[int, float] = {}
         self.sessions: dict[str, Session] = {}
         self._expiries: set[asyncio.Task[None]] = set()
         self.on_voice_state: Callable[[Json], Awaitable[None]] | None = None
@@ -71,13 +79,14 @@ class Gateway:
             return data
         return data | {"content": "", "embeds": [], "attachments": [], "components": []}
 
-    def connected(self) -> list[Connection]:
+    def connected(self, shard: int | None = None) -> list[Connection]:
         """Connections of live sessions."""
-        return [s.connection for s in self.sessions.values() if s.connection is not None and not s.connection.ws.closed]
+        sessions = [s for s in self.sessions.values() if shard in (None, s.shard[0])]
+        return [s.connection for s in sessions if s.connection is not None and not s.connection.ws.closed]
 
-    def drop(self) -> None:
-        """Cut every gateway connection at the TCP level; sessions stay resumable."""
-        for connection in self.connected():
+    def drop(self, shard: int | None = None) -> None:
+        """Cut gateway connections at the TCP level; sessions stay resumable."""
+        for connection in self.connected(shard):
             connection.abort()
 
     async def aclose(self) -> None:
@@ -88,19 +97,19 @@ class Gateway:
             waiting.cancel()
         await asyncio.gather(*self._expiries, return_exceptions=True)
 
-    async def close(self, code: int) -> None:
-        """Close every gateway connection with a code."""
-        for connection in self.connected():
+    async def close(self, code: int, shard: int | None = None) -> None:
+        """Close gateway connections with a code."""
+        for connection in self.connected(shard):
             await connection.close(code)
 
-    def reconnect(self) -> None:
-        """Ask every client to reconnect and resume (op 7)."""
-        for connection in self.connected():
+    def reconnect(self, shard: int | None = None) -> None:
+        """Ask clients to reconnect and resume (op 7)."""
+        for connection in self.connected(shard):
             connection.send(Op.RECONNECT)
 
-    async def invalidate(self, *, resumable: bool = False) -> None:
-        """Declare every session invalid (op 9); not resumable ones are forgotten."""
-        for session in list(self.sessions.values()):
+    async def invalidate(self, *, resumable: bool = False, shard: int | None = None) -> None:
+        """Declare sessions invalid (op 9); not resumable ones are forgotten."""
+        for session in [s for s in self.sessions.values() if shard in (None, s.shard[0])]:
             if session.connection is not None:
                 session.connection.send(Op.INVALID_SESSION, resumable)
             if not resumable:
@@ -115,6 +124,8 @@ class Gateway:
 
     async def websocket(self, request: web.Request) -> web.StreamResponse:
         """Serve one client until it leaves."""
+        if self.unreachable:
+            return web.Response(status=503)
         ws = web.WebSocketResponse(max_msg_size=4096 * 4)
         await ws.prepare(request)
         connection = Connection(ws, request)
@@ -172,13 +183,18 @@ class Gateway:
             channels = [{"id": str(channel.id), "status": channel.status} for channel in guild.channels.values() if channel.status]
             session.dispatch("CHANNEL_INFO", {"guild_id": str(guild.id), "channels": channels})
 
-    async def _identify(self, connection: Connection, data: Json) -> Session:
+    async def _identify(self, connection: Connection, data: Json) -> Session | None:
         self.identifies += 1
         if data.get("token") != self._token:
             raise CloseConnection(4004)
         index, count = data.get("shard") or (0, 1)
         if not 0 <= index < count:
             raise CloseConnection(4010)
+        if sum(shard_of(guild_id, count) == index for guild_id in self._world.guilds) > self.guilds_per_shard:
+            raise CloseConnection(4011)
+        if not self._may_identify(index):
+            connection.send(Op.INVALID_SESSION, False)
+            return None
         intents = Intent(data["intents"])
         if intents & PRIVILEGED & ~self.allowed_intents:
             raise CloseConnection(4014)
@@ -190,6 +206,14 @@ class Gateway:
         self.sessions[session.id] = session
         self._greet(session)
         return session
+
+    def _may_identify(self, shard: int) -> bool:
+        """One of each rate limit key at a time (https://docs.discord.com/developers/events/gateway#sharding-max-concurrency)."""
+        now, key = asyncio.get_running_loop().time(), shard % self.max_concurrency
+        if now - self._identified.get(key, -self.identify_seconds) < self.identify_seconds:
+            return False
+        self._identified[key] = now
+        return True
 
     def _greet(self, session: Session) -> None:
         guilds = [guild for guild in self._world.guilds.values() if session.serves(guild.id)]

@@ -10,7 +10,7 @@ from tests.loopback.state import Json, World
 class UserRoutes:
     """`/users`, `/oauth2/applications/@me`, `/applications/@me`, `/gateway`."""
 
-    def __init__(self, world: World, shards: Callable[[], int]) -> None:
+    def __init__(self, world: World, shards: Callable[[], tuple[int, int]]) -> None:
         self._world = world
         self._shards = shards
 
@@ -78,5 +78,6 @@ class UserRoutes:
         return {"url": "wss://gateway.discord.gg"}
 
     async def _gateway_bot(self, _call: Call) -> Json:
-        limit = {"total": 1000, "remaining": 999, "reset_after": 86_400_000, "max_concurrency": 1}
-        return {"url": "wss://gateway.discord.gg", "shards": self._shards(), "session_start_limit": limit}
+        shards, max_concurrency = self._shards()
+        limit = {"total": 1000, "remaining": 999, "reset_after": 86_400_000, "max_concurrency": max_concurrency}
+        return {"url": "wss://gateway.discord.gg", "shards": shards, "session_start_limit": limit}

@@ -52,7 +52,7 @@ class Stage:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not condition():  # noqa: ASYNC110 — what is waited for happens in many places
             await asyncio.sleep(0.005)
 

@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from moderation.alerting import MAX_GROUPED, AlertEvent, Alerting
+from moderation.alerting import MAX_EARLIER, MAX_GROUPED, AlertEvent, Alerting
 from moderation.events import AlertRaised, AlertRevised
-from moderation.models import AlertState, Flag, Session, Span, Speaker, TranscriptSegment, Verdict
+from moderation.models import AlertState, Detection, Flag, Session, Span, Speaker, TranscriptSegment, Verdict
 from moderation.policy import judge
 from moderation.settings import GuildSettings
 
@@ -143,6 +143,67 @@ def test_the_same_segment_judged_again_is_the_same_finding() -> None:
     say(desk, "idiot again", 5.0, "idiot", utterance=1)
     (event,) = say(desk, "idiot again", 5.0, "idiot", utterance=1)
     assert len(event.alert.grouped) == 1
+
+
+def test_a_late_verdict_finds_the_card_that_shows_its_segment() -> None:
+    desk = alerting()
+    (first,) = say(desk, "you idiot", 1.0, "idiot", severity=5)
+    say(desk, "kill yourself", 4.0, "kill yourself", severity=10, utterance=1)
+    (late,) = say(desk, "you idiot", 1.0, "you idiot", severity=6)
+    assert isinstance(late, AlertRevised)
+    assert (late.alert.id, late.alert.severity) == (first.alert.id, 6)
+    (grown,) = say(desk, "idiot again", 5.0, "idiot", utterance=2)
+    assert grown.alert.segment.text == "kill yourself", "new findings still go to the latest card"
+
+
+def test_a_late_verdict_worse_than_its_card_is_news() -> None:
+    desk = alerting()
+    say(desk, "you idiot", 1.0, "idiot", severity=5)
+    say(desk, "such an idiot", 5.0, "idiot", severity=5, utterance=1)
+    (late,) = say(desk, "such an idiot", 5.0, "such an", severity=9, utterance=1)
+    assert isinstance(late, AlertRaised)
+
+
+def test_a_late_verdict_takes_back_a_withdrawal() -> None:
+    desk = alerting()
+    partial(desk, "go kill yourself", "kill yourself")
+    raised = partial(desk, "go kill yourself", "kill yourself")
+    say(desk, "go fill your shelf", 10.0)
+    (late,) = say(desk, "go fill your shelf", 10.0, "fill your shelf", severity=7)
+    assert isinstance(raised, AlertRaised)
+    assert (late.alert.id, late.alert.state) == (raised.alert.id, AlertState.CONFIRMED)
+
+
+def test_a_card_says_that_a_slower_detector_is_done_even_when_it_found_nothing() -> None:
+    desk = alerting()
+    say(desk, "you idiot", 1.0, "idiot")
+    say(desk, "such an idiot", 5.0, "idiot", utterance=1)
+    ran = replace(verdict("you idiot", "idiot"), detectors=(("slow", Detection.RAN),))
+    own = desk.settled(segment("you idiot", 1.0), ran)
+    grouped = desk.settled(segment("such an idiot", 5.0, utterance=1), ran)
+    assert own is not None
+    assert grouped is not None
+    assert [dict(f.verdict.detectors) for f in grouped.alert.findings] == [{"slow": Detection.RAN}] * 2
+    assert desk.settled(segment("never mind", 9.0, utterance=2), ran) is None
+
+
+def test_a_turn_in_the_context_gets_its_late_verdict() -> None:
+    desk = alerting()
+    say(desk, "how ugly", 1.0, speaker=2)
+    say(desk, "how ugly", 1.0, "ugly", severity=2, speaker=2)
+    (raised,) = say(desk, "you idiot", 4.0, "idiot")
+    assert [len(t.verdict.flags) for t in raised.alert.context] == [1]
+
+
+def test_alerts_that_late_verdicts_can_reach_are_bounded_and_forgotten_with_their_speaker() -> None:
+    desk = alerting(replace(SETTINGS, cooldown_seconds=-1.0))
+    for n in range(2 * MAX_EARLIER):
+        say(desk, "you idiot", 10.0 * n, "idiot", utterance=n)
+    ran = replace(verdict("you idiot", "idiot"), detectors=(("slow", Detection.RAN),))
+    reached = [n for n in range(2 * MAX_EARLIER) if desk.settled(segment("you idiot", 10.0 * n, utterance=n), ran)]
+    assert reached == list(range(MAX_EARLIER - 1, 2 * MAX_EARLIER))
+    assert desk.forget(1) == 2 * MAX_EARLIER + 1 + MAX_EARLIER
+    assert desk.settled(segment("you idiot", 310.0, utterance=31), ran) is None
 
 
 def test_context_has_the_turns_around_it_in_order() -> None:

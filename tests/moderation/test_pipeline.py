@@ -1,11 +1,15 @@
 """Frames in, events out: tracks, utterances, failures, coverage."""
 
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TypeVar
 
 import pytest
 
-from moderation.errors import VoiceDisconnected
+from moderation.detectors.toxicity import ToxicityDetector
+from moderation.errors import ScorerUnavailable, VoiceDisconnected
 from moderation.events import AlertRaised, AlertRevised, SegmentFlagged, SegmentTranscribed, SpeakerHeard, TrackFailed
 from moderation.models import (
     AlertState,
@@ -13,18 +17,21 @@ from moderation.models import (
     Coverage,
     Detection,
     EndOfSpeech,
+    Score,
     Session,
     SourceItem,
     SpeakerLeft,
     TranscriptSegment,
 )
-from moderation.pipeline import Pipeline
+from moderation.pipeline import MAX_ASIDE, Pipeline
+from moderation.ports import Detector
 from moderation.settings import GuildSettings
-from tests.fakes import FakeDetector, FakeSink, FakeSource, FakeTranscriber
+from tests.fakes import FakeDetector, FakeScorer, FakeSink, FakeSource, FakeTranscriber
 
 pytestmark = pytest.mark.unit
 
 SESSION = Session("s", 7, 8, datetime(2026, 1, 1, tzinfo=UTC))
+MOVED = replace(SESSION, channel_id=9)
 T = TypeVar("T")
 FRAME = 640
 
@@ -40,7 +47,7 @@ def say(text: str, start: float, speaker: int = 1) -> list[SourceItem]:
 class Run:
     """One pipeline run over fakes."""
 
-    def __init__(self, *detectors: FakeDetector) -> None:
+    def __init__(self, *detectors: Detector) -> None:
         self.sink, self.transcriber = FakeSink(), FakeTranscriber()
         settings = GuildSettings(7)
         self.pipeline = Pipeline(SESSION, self.transcriber, detectors, self.sink, lambda: settings, lossless=True)
@@ -65,6 +72,32 @@ async def test_each_pause_makes_a_segment_in_media_time() -> None:
     assert [first.start, first.end] == pytest.approx([2.0, 2.22])
     assert [second.start, second.end] == pytest.approx([30.0, 30.1])
     assert second.received_at == pytest.approx(1030.1, abs=0.11)
+
+
+class MovedSource(FakeSource):
+    """Somebody moves the bot when a sentence has begun."""
+
+    def __init__(self, run: Run, before: list[SourceItem], after: list[SourceItem]) -> None:
+        super().__init__(before)
+        self.run, self.after = run, after
+
+    async def frames(self) -> AsyncIterator[SourceItem]:
+        for item in self.items:
+            yield item
+        while not self.run.of(SegmentTranscribed):  # noqa: ASYNC110 - the fake sink has no event
+            await asyncio.sleep(0)
+        self.run.pipeline.moved(MOVED)
+        for item in self.after:
+            yield item
+
+
+async def test_a_sentence_belongs_to_the_channel_in_which_it_began() -> None:
+    run = Run(FakeDetector("idiot", 6))
+    first, second = say("you idiot", 0.0), say("idiot again", 2.0)
+    await run.pipeline.run(MovedSource(run, first[:4], [*first[4:], *second]))
+    assert [(e.segment.text, e.session.channel_id) for e in run.of(SegmentFlagged)] == [("you idiot", 8), ("idiot again", 9)]
+    alerts = [e.alert for e in run.of(AlertRaised)]
+    assert [(a.segment.text, a.session.channel_id, a.grouped) for a in alerts] == [("you idiot", 8, ()), ("idiot again", 9, ())]
 
 
 async def test_the_last_words_are_finished_when_the_source_ends() -> None:
@@ -155,6 +188,49 @@ async def test_a_slow_detector_may_raise_what_the_lexicon_missed() -> None:
     run = Run(FakeDetector("ugly", 6, name="slow", live=False))
     await run.over(say("how ugly", 0.0))
     assert len(run.of(AlertRaised)) == 1
+
+
+async def test_a_card_does_not_say_for_ever_that_a_slow_detector_is_at_work() -> None:
+    run = Run(FakeDetector("idiot", 5), FakeDetector("ugly", 6, name="slow", live=False))
+    await run.over(say("you idiot", 0.0))
+    assert dict(run.of(AlertRevised)[-1].alert.verdict.detectors) == {"fake": Detection.RAN, "slow": Detection.RAN}
+    assert len(run.of(SegmentFlagged)) == 1, "nothing was added"
+
+
+async def test_who_stands_in_for_a_slow_detector_is_named() -> None:
+    scorer, other = FakeScorer("ugly", name="away"), FakeScorer("ugly", name="stand-in")
+    scorer.error = ScorerUnavailable("away")
+    run = Run(ToxicityDetector(scorer, 0.7, other))
+    await run.over(say("how ugly", 0.0))
+    (raised,) = run.of(AlertRaised)
+    assert dict(raised.alert.verdict.detectors) == {"away": Detection.FAILED, "stand-in": Detection.RAN}
+
+
+async def test_what_can_wait_waits_for_slow_detectors() -> None:
+    scorer = FakeScorer("ugly")
+    run = Run(ToxicityDetector(scorer, 0.7))
+    await run.over([i for n in range(2 * MAX_ASIDE) for i in say("a", n * 2.0)])
+    assert (len(scorer.asked), run.pipeline.refused_aside) == (2 * MAX_ASIDE, 0)
+
+
+async def test_a_call_refuses_slow_detections_when_too_many_are_in_flight_and_the_card_says_so() -> None:
+    held = asyncio.Event()
+
+    class Stuck(FakeScorer):
+        async def score(self, texts: Sequence[str]) -> Sequence[Score]:
+            await held.wait()
+            return await super().score(texts)
+
+    sink, settings = FakeSink(), GuildSettings(7)
+    pipeline = Pipeline(SESSION, FakeTranscriber(), (FakeDetector("z", 5), ToxicityDetector(Stuck("q"), 0.7)), sink, lambda: settings)
+    run = asyncio.create_task(pipeline.run(FakeSource([i for n in range(MAX_ASIDE + 3) for i in say("z", n * 40.0)])))
+    async with asyncio.timeout(10):
+        while pipeline.refused_aside < 3:  # noqa: ASYNC110 - it gets there by itself
+            await asyncio.sleep(0)
+        held.set()
+        await run
+    fates = [dict(e.alert.verdict.detectors)["fake-scorer"] for e in sink.events if isinstance(e, AlertRevised)]
+    assert fates.count(Detection.FAILED) == 3
 
 
 async def test_a_source_that_dies_is_told_after_the_last_words() -> None:

@@ -206,6 +206,8 @@ async def test_who_is_not_heard_is_told_once_and_edited() -> None:
     async with night(looking=True, refusals=2) as at:
         at.call.fares = replace(WELL, unheard=(Unheard(Speaker(5, "Eve"), 4.0),))
         await until(lambda: at.count(SpeakerUnheard))
+        (never_heard,) = [each for each in at.sessions.all()[0].coverage() if each.speaker.id == 5]
+        assert (never_heard.spoken_seconds, never_heard.heard_seconds) == (0.1, 0.0)
         assert at.count(SpeakerUnheard)[0].speaker.id == 5
         await until(at.told)
         assert "<@5>" in at.told()[0].text
@@ -213,6 +215,25 @@ async def test_who_is_not_heard_is_told_once_and_edited() -> None:
         await until(lambda: at.count(SpeakerHeardAgain))
         await until(lambda: at.told()[0].grade is Grade.MENDED)
         assert len(at.board.messages) == 1
+
+
+async def test_who_deletes_their_data_is_named_no_more() -> None:
+    async with night(looking=True) as at:
+        deaf = (Unheard(Speaker(5, "Eve"), 11.0), Unheard(Speaker(6, "Fay"), 11.0))
+        at.call.fares = replace(WELL, unheard=deaf)
+        await until(at.told)
+        at.call.fares = replace(WELL, unheard=deaf[1:])
+        assert await at.supervisor.forget(5) == 1
+        (notice,) = at.told()
+        assert ("<@5>" in notice.text, "<@6>" in notice.text, notice.names) == (False, True, frozenset({6}))
+        at.call.fares = WELL
+        assert await at.supervisor.forget(6) == 1
+        assert await at.supervisor.forget(6) == 0
+        (notice,) = at.told()
+        assert "<@" not in notice.text
+        assert not notice.names
+        at.call.fares = replace(WELL, unheard=deaf[1:])
+        await until(lambda: len(at.told()) == 2)
 
 
 def test_pauses_never_grow_beyond_a_minute() -> None:
@@ -242,6 +263,16 @@ def test_a_short_outage_is_an_event_and_no_message() -> None:
     assert event == SpeakerUnheard(SESSION, Speaker(1), after(6))
     (event,) = outages.look(WELL, after(12))
     assert event == SpeakerHeardAgain(SESSION, Speaker(1), after(6), 6.0)
+
+
+def test_silence_is_told_in_other_words_than_speech_that_cannot_be_decrypted() -> None:
+    silent = (Unheard(Speaker(0), 11.0, silent=True), Unheard(Speaker(5), 11.0, silent=True))
+    (told,) = notices(Outages(SESSION).look(replace(WELL, unheard=silent), after(20)))
+    assert "I receive nothing at all" in told.text
+    assert "whoever spoke: not heard since" in told.text
+    assert f"<@5>: not heard since <t:{int(after(9).timestamp())}:T>" in told.text
+    (other,) = notices(Outages(SESSION).look(replace(WELL, unheard=(*silent, Unheard(Speaker(6), 11.0))), after(20)))
+    assert "cannot decrypt" in other.text
 
 
 def test_a_second_deaf_speaker_is_the_same_message_and_a_later_outage_another() -> None:

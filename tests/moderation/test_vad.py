@@ -1,12 +1,14 @@
 """The voice gate: noise stays out, words come through whole, nothing comes out twice or never."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.vad import FRAME, mixed, noises, utterances
-from moderation.models import BYTES_PER_SECOND, SAMPLE_RATE, AudioFrame, EndOfSpeech
+from moderation.models import BYTES_PER_SECOND, FRAME_SECONDS, SAMPLE_RATE, AudioFrame, EndOfSpeech
 from moderation.pipeline import Pipeline
 from moderation.settings import GuildSettings
 from moderation.vad import HANG_OVER_FRAMES, PRE_ROLL_FRAMES, VoiceGate
@@ -42,6 +44,28 @@ def test_most_of_what_keys_make_is_not_decoded() -> None:
     assert len([f for f in on if f.start > SETTLED]) < 0.2 * (20 - SETTLED) * 50
 
 
+def test_what_a_decoder_made_up_is_no_noise_floor() -> None:
+    """Lost frames are concealed by sound that fades, and the frame after them is louder or softer than it was."""
+    noise = frames(NOISES["white"] * 300)
+    for n in range(0, len(noise) - 1, 10):
+        noise[n] = replace(noise[n], pcm=bytes(FRAME), concealed=True)
+        after = np.frombuffer(noise[n + 1].pcm, np.int16) // 8
+        noise[n + 1] = replace(noise[n + 1], pcm=after.tobytes())
+    assert [f for f in passed_on(VoiceGate(), noise) if f.start > 1.5 * SETTLED] == []
+
+
+def test_concealed_frames_neither_open_the_gate_nor_close_it() -> None:
+    gate, noise = VoiceGate(), frames(NOISES["white"] * 300)[: 5 * 50]
+    assert passed_on(gate, noise)[-1].start < SETTLED
+    loud = [replace(frame, concealed=True) for frame in frames(SAID[0][0], start=5.0)]
+    assert passed_on(gate, loud) == []
+    speech = frames(SAID[1][0], start=10.0)
+    assert passed_on(gate, speech)[-1] == speech[-1]
+    fading = [AudioFrame(1, 20.0 + n * FRAME_SECONDS, bytes(FRAME), concealed=True) for n in range(2 * HANG_OVER_FRAMES)]
+    assert passed_on(gate, fading) == fading
+    assert gate.open
+
+
 def test_digital_silence_costs_nothing() -> None:
     assert passed_on(VoiceGate(), frames(np.zeros(SAMPLE_RATE * 5))) == []
 
@@ -74,7 +98,7 @@ def test_what_was_held_comes_first_and_the_pause_is_told_after_the_hang_over() -
     assert not gate.open
 
 
-@given(st.lists(st.sampled_from(["loud", "soft", "zero", "short", "long", "end"]), max_size=200), st.integers(0, 2**32))
+@given(st.lists(st.sampled_from(["loud", "soft", "zero", "short", "long", "made up", "end"]), max_size=200), st.integers(0, 2**32))
 def test_every_frame_comes_out_once_and_in_order(kinds: list[str], seed: int) -> None:
     random, gate, at = np.random.default_rng(seed), VoiceGate(), 0.0
     given_, on, over, pauses = [], [], [], 0
@@ -84,7 +108,7 @@ def test_every_frame_comes_out_once_and_in_order(kinds: list[str], seed: int) ->
             item: AudioFrame | EndOfSpeech = EndOfSpeech(1, at)
         else:
             pcm = random.standard_normal(sizes.get(kind, 320)) * {"soft": 20, "zero": 0}.get(kind, 8000)
-            item = AudioFrame(1, at, np.clip(pcm, -32768, 32767).astype(np.int16).tobytes())
+            item = AudioFrame(1, at, np.clip(pcm, -32768, 32767).astype(np.int16).tobytes(), concealed=kind == "made up")
             given_.append(item)
             at += item.seconds
         passed = gate.take(item)

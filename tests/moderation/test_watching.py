@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -10,13 +10,14 @@ import pytest
 
 from moderation.broadcast import Broadcast
 from moderation.errors import NotAllowed, NotFound, VoiceDisconnected, VoiceRemoved, VoiceUnavailable
+from moderation.minutes import SAVE_SECONDS
 from moderation.models import Session
 from moderation.pipeline import Pipeline
-from moderation.seats import Seat, Watched
+from moderation.seats import Seat, Watched, choose
 from moderation.sessions import SessionManager
 from moderation.settings import GuildSettings
 from moderation.supervisor import Supervisor
-from moderation.watching import ALONE_SECONDS, MAX_WATCHED, Watch, choose
+from moderation.watching import ALONE_SECONDS, MAX_WATCHED, Watch
 from tests.fakes import FakeTranscriber
 from tests.fakes_live import FakeBoard, FakeGateway
 
@@ -52,9 +53,13 @@ class FakePresence:
 
     def __init__(self) -> None:
         self.inside: dict[int, int] = {}
+        self.unknown: set[int] = set()
 
     def ready(self) -> bool:
         return True
+
+    def knows(self, guild_id: int) -> bool:
+        return guild_id not in self.unknown
 
     def people(self, guild_id: int, channel_id: int) -> int:
         return self.inside.get(channel_id, 0)
@@ -68,13 +73,17 @@ class FakeWatchStore:
 
     def __init__(self) -> None:
         self.channels: dict[int, list[int]] = {}
+        self.counts: dict[int, Watched] = {}
         self.taken: dict[int, Seat] = {}
 
     async def watched(self) -> Sequence[Watched]:
-        return [Watched(guild, channel) for guild, order in self.channels.items() for channel in order]
+        return [self.counts.get(channel, Watched(guild, channel)) for guild, order in self.channels.items() for channel in order]
 
     async def set_watched(self, guild_id: int, channels: Sequence[int]) -> None:
         self.channels[guild_id] = list(channels)
+
+    async def save_counts(self, channels: Sequence[Watched]) -> None:
+        self.counts = {each.channel_id: each for each in channels}
 
     async def seats(self) -> Sequence[Seat]:
         return list(self.taken.values())
@@ -89,8 +98,8 @@ class FakeWatchStore:
 class FakeSteps:
     """A clock that moves a second when the watch is told to look; others sleep for ever."""
 
-    def __init__(self) -> None:
-        self.now, self._turn, self._done = START, asyncio.Semaphore(0), asyncio.Semaphore(0)
+    def __init__(self, start: datetime) -> None:
+        self.now, self._turn, self._done = start, asyncio.Semaphore(0), asyncio.Semaphore(0)
 
     async def sleep(self, seconds: float) -> None:
         self._done.release()
@@ -123,8 +132,9 @@ class Town:
 
 
 @contextlib.asynccontextmanager
-async def town(store: FakeWatchStore | None = None) -> AsyncIterator[Town]:
-    gateway, presence, steps, store = FakeGateway(), FakePresence(), FakeSteps(), store or FakeWatchStore()
+async def town(store: FakeWatchStore | None = None, start: datetime = START, unknown: Collection[int] = ()) -> AsyncIterator[Town]:
+    gateway, presence, steps, store = FakeGateway(), FakePresence(), FakeSteps(start), store or FakeWatchStore()
+    presence.unknown |= set(unknown)
     events, settings = Broadcast(), GuildSettings(7)
 
     async def pipeline(session: Session) -> Pipeline:
@@ -171,6 +181,36 @@ async def test_minutes_without_anybody_listening_are_counted() -> None:
         await at.steps.look(61)
         a, b = at.watch.report(7)
         assert (a.uncovered_seconds, b.uncovered_seconds, b.people) == (1.0, 61.0, 2)
+
+
+async def test_what_was_counted_outlives_a_restart_and_the_time_between_is_told_apart() -> None:
+    store = FakeWatchStore()
+    async with town(store) as at:
+        for channel in (A, B):
+            await at.watch.watch(7, channel)
+        at.presence.inside = {A: 1, B: 2}
+        await at.steps.look(61)
+    assert {c: (w.uncovered_seconds, w.counted_since, w.counted_until) for c, w in store.counts.items()} == {
+        A: (1.0, START, START + timedelta(seconds=61)),
+        B: (61.0, START, START + timedelta(seconds=61)),
+    }
+    async with town(store, start=START + timedelta(seconds=661)) as at:
+        at.presence.inside = {A: 1, B: 2}
+        await at.steps.look(10)
+        b = at.watch.report(7)[1]
+        assert (b.uncovered_seconds, b.down_seconds, b.since) == (71.0, 600.0, START)
+        await at.watch.unwatch(7, B)
+        await at.watch.watch(7, B)
+        assert at.watch.report(7)[1].uncovered_seconds == 0.0
+
+
+async def test_a_crash_loses_at_most_a_minute_of_the_counts() -> None:
+    async with town() as at:
+        await at.watch.watch(7, A)
+        await at.watch.watch(7, B)
+        at.presence.inside = {A: 1, B: 2}
+        await at.steps.look(int(SAVE_SECONDS) + 1)
+        assert at.store.counts[B].uncovered_seconds >= SAVE_SECONDS - 1
 
 
 async def test_a_moderators_own_choice_is_not_left_for_a_watched_channel() -> None:
@@ -280,3 +320,17 @@ async def test_the_order_can_be_changed_and_has_an_end() -> None:
             await at.watch.watch(7, channel)
         with pytest.raises(NotAllowed):
             await at.watch.watch(7, 999)
+
+
+async def test_seats_of_servers_that_come_later_are_taken_when_they_are_there() -> None:
+    """Shards come one after another; one may be away for long."""
+    store = FakeWatchStore()
+    store.taken[7] = Seat(7, A)
+    async with town(store, unknown={7}) as at:
+        await at.steps.look(2)
+        assert (at.where(), at.supervisor.returning(7), store.taken[7]) == (None, None, Seat(7, A))
+        at.presence.unknown.clear()
+        await at.steps.look()
+        async with asyncio.timeout(5):
+            while at.where() != A:  # noqa: ASYNC110 - the return is a task of its own
+                await asyncio.sleep(0.001)

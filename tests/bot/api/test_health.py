@@ -2,13 +2,16 @@
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
+from bot.api import voice_health
 from bot.api.app import create_app
 from bot.api.health import DEPENDENCIES, Probe, ProbeResult, Readiness, Status
+from moderation.detectors.lexicon import LexiconDetector
 from moderation.errors import StorageError
 
 pytestmark = pytest.mark.integration
@@ -132,3 +135,30 @@ async def test_answers_are_remembered_for_a_moment_and_a_crowd_asks_once() -> No
     clock.now += 0.1
     await readiness.check()
     assert probe.asked == 2
+
+
+async def test_what_transcription_works_with(tmp_path: Path) -> None:
+    async def serving() -> ProbeResult:
+        return ProbeResult(Status.DEGRADED, "away; the lexicon goes on")
+
+    probes: dict[str, Probe] = {"databricks_serving": serving, "vosk": FakeProbe()}
+    path = tmp_path / "terms.json"
+    path.write_text('[{"term":"mild","type":"word","category":"insult","severity":1}]')
+    lexicon = await LexiconDetector.from_file(path)
+    routes = voice_health.routes(lexicon, "lexicon+databricks")
+    async with TestClient(TestServer(create_app(probes, token=None, max_body=10, routes=routes))) as client:
+        told = await (await client.get("/api/voicechat/health/")).json()
+        path.unlink()
+        later = await (await client.get("/api/voicechat/health/")).json()
+    assert told.pop("details")["databricks_serving"] == "degraded: away; the lexicon goes on"
+    assert told == {
+        "vosk_model_loaded": True,
+        "flag_terms_loaded": True,
+        "flag_terms_count": 1,
+        "flag_terms_path": str(path),
+        "flag_terms_path_exists": True,
+        "flag_terms_parse_ok": True,
+        "flagging_provider": "lexicon+databricks",
+        "databricks_reachable": False,
+    }
+    assert (later["flag_terms_path_exists"], later["flag_terms_loaded"]) == (False, True)

@@ -43,12 +43,12 @@ def settings(folder: Path, token: str) -> Settings:
 def test_help_names_the_commands_and_imports_nothing_heavy(tmp_path: Path) -> None:
     answer = bot("--help", folder=tmp_path)
     assert answer.returncode == 0
-    assert all(name in answer.stdout for name in ("run", "replay", "check", "lexicon"))
+    assert all(name in answer.stdout for name in ("run", "replay", "check", "lexicon", "deploy-model-serving"))
     code = "import sys, bot.__main__ as m\ntry: m.main(['--help'])\nexcept SystemExit: pass\nprint(sorted(sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True).stdout  # noqa: S603
     assert not [
         name
-        for name in ("discord", "vosk", "numpy", "sqlalchemy", "pydantic", "aiohttp", "rich", "prometheus_client")
+        for name in ("discord", "vosk", "numpy", "sqlalchemy", "pydantic", "aiohttp", "rich", "prometheus_client", "mlflow")
         if f"'{name}'" in loaded
     ]
 
@@ -58,6 +58,40 @@ def test_every_problem_is_told_at_once(tmp_path: Path) -> None:
     assert answer.returncode == 78
     for name in ("DISCORD_TOKEN", "API_PORT", "API_TOKEN", "DATABRICKS_HOTS"):
         assert name in answer.stderr
+
+
+def test_what_the_settings_name_is_looked_at_in_the_same_go(tmp_path: Path) -> None:
+    (tmp_path / "bad.json").write_text("[{]")
+    (tmp_path / "file").write_text("")
+    answer = bot(
+        "run",
+        folder=tmp_path,
+        DISCORD_TOKEN="MTIz.abc.def",
+        VOSK_MODEL_PATH="nowhere",
+        FLAG_TERMS_PATH="bad.json",
+        EARSHOT_DATA_DIR="file/data",
+        SCORE_EVERY_SECONDS="x",
+        API_HOST="203.0.113.7",
+        API_TOKEN="secret-token",
+    )
+    assert answer.returncode == 78
+    told = answer.stderr.splitlines()
+    for part in ("SCORE_EVERY_SECONDS", "Speech model", "bad.json", "database", "API_HOST"):
+        assert any(part in line for line in told), part
+    assert "Traceback" not in answer.stderr
+
+
+def test_a_misspelt_name_in_the_file_is_told(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("DISCORD_TOKN=MTIz.abc.def\nSOMEBODY_ELSES=1\n")
+    answer = bot("run", folder=tmp_path, DISCORD_TOKEM_OF_OTHERS="x")
+    assert answer.returncode == 78
+    assert "DISCORD_TOKN: there is no such setting; did you mean DISCORD_TOKEN?" in answer.stderr
+    assert "SOMEBODY_ELSES" not in answer.stderr
+
+
+def test_the_doctor_makes_nothing(tmp_path: Path) -> None:
+    assert "is made at the first start" in bot("check", folder=tmp_path, VOSK_MODEL_PATH=str(MODEL)).stdout
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_no_model_is_told_with_what_to_do(tmp_path: Path) -> None:
@@ -79,6 +113,12 @@ def test_check_says_what_is_missing_and_what_is_there(tmp_path: Path) -> None:
     lines = {line[2:15].strip(): line[0] for line in answer.stdout.splitlines() if line.startswith(("✓", "✗"))}
     wanted = {"settings": "✓", "lexicon": "✓", "libopus": "✓", "DAVE": "✓", "database": "✓", "speech model": "✗", "Discord": "✗"}
     assert wanted.items() <= lines.items()
+
+
+def test_check_says_whether_deploying_is_possible(tmp_path: Path) -> None:
+    assert "deploying     DATABRICKS_MODEL_FULL_NAME is not set" in bot("check", folder=tmp_path).stdout
+    there = bot("check", folder=tmp_path, DATABRICKS_MODEL_FULL_NAME="main.earshot.toxicity", DATABRICKS_HOST="https://127.0.0.1:9")
+    assert "✓ deploying     the packages are there" in there.stdout
 
 
 def test_check_settings_lists_them_and_hides_secrets(tmp_path: Path) -> None:

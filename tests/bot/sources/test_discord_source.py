@@ -2,6 +2,9 @@
 
 import asyncio
 import math
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import davey
 import pytest
@@ -10,12 +13,14 @@ from bot.sources.discord import DiscordSource
 from moderation.errors import VoiceDisconnected
 from moderation.models import AudioFrame, EndOfSpeech, SpeakerLeft
 from tests.bot.sources.support import VOICES, hearing
-from tests.bot.voice.support import until, world
+from tests.bot.voice.support import World, until, world
 from tests.loopback.voice import Human, Shape, VoiceServer
 
 pytestmark = pytest.mark.integration
 
 CLIPS = [VOICES / f"sample_{number:02}.wav" for number in range(1, 13)]
+SHORT = CLIPS[0].read_bytes()[44 : 44 + 32_000]
+"""A second of speech."""
 CROWD = ("ada", "ben", "cleo", "dan", "eve", "fay", "gil", "hal")
 
 
@@ -173,6 +178,78 @@ async def test_deafness_is_noticed_and_mended(fault: str) -> None:
         assert (sent.opcodes[31], sent.connections) == ((1, 1) if fault == "end-to-end keys" else (1, 2))
         talking.cancel()
         await source.aclose()
+
+
+@asynccontextmanager
+async def hurried(at: World) -> AsyncIterator[DiscordSource]:
+    """A source whose seconds are a quarter as long: what takes 5 s of its time is noticed in little more than one."""
+    guild = at.client.get_guild(at.guild.id)
+    assert guild is not None
+    source = DiscordSource(guild, keep=lambda speaker_id, start, opus: None, clock=lambda: 4 * time.monotonic())
+    await at.channel(at.lobby).connect(cls=source.voice_client, timeout=5.0)
+    source.listen()
+    await at.settled()
+    yield source
+    await source.aclose()
+
+
+async def speak_on(human: Human) -> None:
+    """Line after line, each announced and ended as clients do."""
+    while True:
+        await human.say(SHORT, speed=2.0)
+
+
+def asked(at: World) -> int:
+    return at.voice.stats.client(at.bot_id).discoveries
+
+
+async def heard_by(source: DiscordSource, user_id: int) -> None:
+    def seconds() -> float:
+        stats = source.statistics()[0].get(user_id)
+        return stats.seconds_heard if stats is not None else 0.0
+
+    before = seconds()
+    await until(lambda: seconds() > before)
+
+
+@pytest.mark.parametrize("fault", ["the server forwards nothing", "the path is dead"])
+async def test_packets_that_stop_coming_are_noticed_counted_and_mended_by_joining_again(fault: str) -> None:
+    async with world("ada", "ben") as at, hurried(at) as source:
+        handshake = asked(at)
+        await until(lambda: asked(at) > handshake)  # the server is known to answer
+        ada, ben = at.people
+        talking = [asyncio.create_task(speak_on(at.voice.human(each.id))) for each in at.people]
+        await heard_by(source, ada.id)
+        await heard_by(source, ben.id)
+        if fault == "the path is dead":
+            talking.pop().cancel()
+            at.voice.cut_path(at.bot_id)
+        else:
+            at.voice.stop_forwarding(at.bot_id)
+        await until(lambda: source.health().deaf)
+        unheard = {each.speaker.id: each for each in source.health().unheard}
+        assert all(each.silent for each in unheard.values())
+        assert ada.id in unheard
+        spoken, stats = source.spoken_seconds(ada.id), source.statistics()[0][ada.id]
+        assert spoken > stats.seconds_spoken, "what was said meanwhile is in the coverage"
+        await until(lambda: not source.health().deaf and source.health().connected)
+        await heard_by(source, ada.id)
+        assert at.voice.stats.client(at.bot_id).connections == 2
+        for task in talking:
+            task.cancel()
+
+
+async def test_a_member_who_begins_and_says_nothing_brings_no_rejoin() -> None:
+    async with world("ada", "ben") as at, hurried(at) as source:
+        handshake = asked(at)
+        await until(lambda: asked(at) > handshake)
+        at.loopback.server_mute(at.people[1], mute=True)
+        for each in at.people:
+            at.voice.human(each.id).announce()
+        before = asked(at)
+        await until(lambda: asked(at) >= before + 3)  # it looks into it, and the path is well
+        assert not source.health().deaf
+        assert at.voice.stats.client(at.bot_id).connections == 1
 
 
 async def test_a_kick_ends_the_frames_with_a_reason() -> None:

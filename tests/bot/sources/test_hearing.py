@@ -94,6 +94,19 @@ def test_unmapped_speech_is_noticed_beside_people_who_are_heard_and_forged_packe
     assert SOMEBODY in watch.unheard
 
 
+def test_unmapped_speech_of_whoever_must_not_be_heard_brings_no_remedy() -> None:
+    counts, watch = Counts(), HearingWatch()
+    for second in range(1, 60):
+        counts.dropped[Drop.UNMAPPED] += 50
+        assert watch.look(*counts.read(), BOTH, float(second), excused=True) is None
+    assert not watch.unheard
+    remedies = []
+    for second in range(60, 70):
+        counts.dropped[Drop.UNMAPPED] += 50
+        remedies.append(counts.look(watch, float(second)))
+    assert Remedy.REKEY in remedies, "another SSRC that nobody named is another matter"
+
+
 def test_a_quiet_call_is_no_outage() -> None:
     counts, watch = Counts(), HearingWatch()
     assert [counts.look(watch, float(second)) for second in range(400)] == [None] * 400

@@ -6,6 +6,7 @@ from bot.storage.alerts import SqlAlertStore
 from bot.storage.consent import SqlConsentStore
 from bot.storage.database import Database
 from bot.storage.export import SqlExport
+from bot.storage.notices import SqlNoticeMentions
 from bot.storage.sessions import SqlSessionStore
 from moderation.consent import Choice
 from moderation.models import Coverage, Speaker
@@ -21,6 +22,7 @@ async def test_it_is_all_about_the_member_and_nothing_about_others_in_pages(data
     await rows.end_session(session(), NOON, "stopped", [Coverage(Speaker(u), 1.0, 1.0) for u in (ADA, BEN)])
     await alerts.save_alert(alert(session(), segment(ADA), context=[segment(BEN)]), 1)
     await alerts.save_alert(alert(session(), segment(BEN), context=[segment(ADA)]), 2)
+    await SqlNoticeMentions(database).name(GUILD, 3, {ADA, BEN}, NOON)
     export = SqlExport(database, page=2)
     first, second = await export.export(ADA, 1), await export.export(ADA, 2)
     assert (first.more, second.more) == (True, False)
@@ -33,7 +35,9 @@ async def test_it_is_all_about_the_member_and_nothing_about_others_in_pages(data
         "alerts_about_you": 1,
         "quoted_in_alerts": 1,
         "alerts_under_way": 0,
+        "webhooks_under_way": 0,
         "heard": 1,
+        "named_in_notices": 1,
     }
     text = json.dumps([first.data, second.data])
     assert str(ADA) in text

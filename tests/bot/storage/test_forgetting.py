@@ -4,20 +4,26 @@ import json
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import select
 
 from bot.redaction import Redactor
 from bot.storage.alerts import SqlAlertStore
 from bot.storage.database import Database
 from bot.storage.guilds import SqlGuildStore
+from bot.storage.notices import SqlNoticeMentions
 from bot.storage.redactions import SqlRedactions
+from bot.storage.retention import SqlRetention
 from bot.storage.tables import metadata
 from moderation.errors import StorageError
+from moderation.models import Speaker
+from moderation.notices import Missed, not_heard
 from moderation.privacy import Forgetting, Forgotten
-from tests.bot.storage.values import ADA, BEN, GUILD, alert, segment, session
+from tests.bot.storage.values import ADA, BEN, GUILD, NOON, alert, segment, session
 from tests.bot.voice.support import until
 from tests.loopback.faults import Fault
 from tests.scenario import Stage, conversation, open_stage
@@ -73,6 +79,16 @@ async def conversation_of_two(stage: Stage) -> None:
     await stage.settle()
 
 
+async def is_told_that_somebody_was_not_heard(stage: Stage, user_id: int) -> None:
+    """A notice of an outage that is over, which names a member."""
+    running = stage.app.services.sessions.running(stage.guild.id)
+    assert running is not None
+    missed = Missed(Speaker(user_id), running.session.started_at, running.session.started_at)
+    before = len(stage.cards())
+    stage.app.services.supervisor._show(not_heard(running.session, [missed], f"{running.session.id} unheard 0"))
+    await until(lambda: len(stage.cards()) > before)
+
+
 async def confirm(stage: Stage, name: str, button: int = 0) -> str:
     member = stage.members[name]
     asked = await stage.discord.slash(member, stage.alerts, "privacy delete-my-data")
@@ -84,26 +100,33 @@ async def confirm(stage: Stage, name: str, button: int = 0) -> str:
     return answer.content
 
 
+WEBHOOK = {"earshot_webhook_url": "http://127.0.0.1:9/nobody", "earshot_webhook_secret": SecretStr("a key of enough characters")}
+"""Nobody answers there: what was to be sent waits in the outbox."""
+
+
 async def test_nothing_of_a_member_is_left_anywhere(url: str, tmp_path: Path) -> None:
-    async with open_stage(tmp_path / "data", database_url=url) as stage:
+    async with open_stage(tmp_path / "data", database_url=url, more=WEBHOOK) as stage:
         ben = str(stage.members["Ben"].id)
         await stage.discord.slash(stage.members["Ben"], stage.alerts, "privacy opt-in")
         await conversation_of_two(stage)
         database = await Database.open(url)
+        await is_told_that_somebody_was_not_heard(stage, int(ben))
         for place in (await rows(database), memory(stage), cards(stage)):
             assert PHRASE in place
             assert ben in place
+        assert "webhook_outbox" in await rows(database)
         export = await stage.discord.slash(stage.members["Ben"], stage.alerts, "privacy export")
         assert export.ephemeral
         assert [row["text"] for row in json.loads(export.attachments[0].data)["transcript"]] == [PHRASE]
         assert "kept" not in await confirm(stage, "Ben", button=1)
         assert PHRASE in await rows(database)
         assert "is deleted" in await confirm(stage, "Ben")
-        await until(lambda: PHRASE not in cards(stage))
+        await until(lambda: PHRASE not in cards(stage) and ben not in cards(stage))
         for place in (await rows(database), memory(stage), cards(stage)):
             assert PHRASE not in place
             assert ben not in place
-        first, second = stage.cards()
+        first, second, notice = stage.cards()
+        assert notice.embeds[0]["title"] == "Removed"
         assert first.embeds[0]["title"] == "Removed"
         assert not first.attachments
         assert "Removed at the request" in str(second.embeds[0]["fields"])
@@ -143,6 +166,23 @@ async def test_the_cards_that_quote_somebody_are_noted_before_their_rows_go(data
     assert len(await redactions.pending(1)) == 1
     await redactions.done(1)
     assert await redactions.waiting() == 1
+
+
+async def test_notices_that_name_somebody_are_noted_and_go_with_their_age(database: Database) -> None:
+    mentions, redactions = SqlNoticeMentions(database), SqlRedactions(database)
+    await mentions.name(GUILD, 1, {ADA, BEN}, NOON)
+    await mentions.name(GUILD, 2, {ADA}, NOON)
+    await mentions.name(GUILD, 2, {BEN}, NOON)  # edited: Ada is heard again and goes off it
+    await mentions.name(GUILD, 3, set(), NOON)
+    assert await redactions.forget(ADA) == 1
+    assert [(c.message_id, c.whole) for c in await redactions.pending(9)] == [(1, True)]
+    assert await mentions.forget(ADA) == 1
+    assert str(ADA) not in await rows(database)
+    await SqlRetention(database).sweep(NOON + timedelta(days=30), 30)
+    assert await mentions.forget(BEN) == 2
+    await mentions.name(GUILD, 2, {BEN}, NOON)
+    await SqlRetention(database).sweep(NOON + timedelta(days=30, seconds=1), 30)
+    assert await mentions.forget(BEN) == 0
 
 
 @pytest.mark.unit

@@ -13,17 +13,18 @@ import psycopg
 import pytest
 from sqlalchemy import make_url, text
 
+import bot.committing
 import bot.recorder
 from bot.journal import Journal
 from bot.recorder import Recorder
-from bot.records import AlertSettled, AlertWaiting, Entry, Outcome, Record, decode, encode
+from bot.records import AlertSettled, AlertWaiting, Entry, Lane, Outcome, Record, decode, encode
 from bot.storage.alerts import SqlAlertStore
 from bot.storage.database import Database
 from bot.storage.outbox import PENDING, UNDELIVERABLE, SqlOutbox
 from bot.storage.sessions import SqlSessionStore
 from bot.writing import RecordWriter
 from moderation.errors import StorageError
-from moderation.events import SegmentFlagged, SegmentTranscribed, SessionEnded, SessionStarted
+from moderation.events import SegmentFlagged, SegmentTranscribed, SessionEnded, SessionMoved, SessionStarted
 from moderation.models import Coverage, Speaker, Verdict
 from tests.bot.storage.conftest import SERVER
 from tests.bot.storage.values import ADA, BEN, GUILD, NOON, alert, segment, session, verdict
@@ -33,13 +34,13 @@ ROOT = Path(__file__).parents[3]
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bot.recorder, "PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(bot.committing, "PATIENCE_SECONDS", 0.1)
     monkeypatch.setattr(bot.recorder, "FIRST_PAUSE", 0.02)
     monkeypatch.setattr(bot.recorder, "LONGEST_PAUSE", 0.1)
 
 
 def recorder_of(database: Database, folder: Path, **options: int) -> Recorder:
-    writer = RecordWriter(SqlSessionStore(database), SqlAlertStore(database), SqlOutbox(database))
+    writer = RecordWriter(SqlSessionStore(database), SqlAlertStore(database), {Lane.CARD: SqlOutbox(database)})
     return Recorder(writer, Journal(folder / "journal.jsonl", **options), lambda: NOON)
 
 
@@ -113,7 +114,10 @@ async def test_the_newer_verdict_wins_although_both_waited(database: Database, u
     assert found.verdict == verdict((8,))
 
 
-async def test_another_process_replays_the_journal_and_sessions_end_when_they_ended(database: Database, tmp_path: Path) -> None:
+async def test_another_process_replays_the_journal_and_sessions_end_when_they_ended(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bot.committing, "PATIENCE_SECONDS", 5.0)  # the database is there, however busy the machine
     ended = SessionEnded(session(), (Coverage(Speaker(ADA, "Ada"), 2.0, 1.0),), "stopped")
     journal = Journal(tmp_path / "journal.jsonl")
     records: list[Record] = [SessionStarted(session()), said(0), said(1), ended]
@@ -339,6 +343,7 @@ async def test_forgetting_a_user_reaches_the_outbox(database: Database) -> None:
     "record",
     [
         SessionStarted(session()),
+        SessionMoved(session()),
         said(0),
         SegmentFlagged(session(), Speaker(ADA, "Ünï 😀"), segment(text="you Ünïcode 😀\n\x00"), verdict((5, 7))),
         SessionEnded(session(), (Coverage(Speaker(ADA), 1.0, 0.5, 1, 2, 3),), "stopped"),

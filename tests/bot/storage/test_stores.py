@@ -7,15 +7,21 @@ from datetime import datetime, timedelta, timezone
 import pytest
 from sqlalchemy import text
 
+from bot.records import AlertWaiting
 from bot.storage.alerts import SqlAlertStore
 from bot.storage.database import Database
 from bot.storage.guilds import SqlGuildStore
+from bot.storage.outbox import SqlOutbox
+from bot.storage.retention import SqlRetention
 from bot.storage.rows import Counts
 from bot.storage.sessions import STALE, SqlSessionStore
+from bot.storage.watching import SqlWatchStore
 from moderation.errors import StorageError
 from moderation.models import AlertState, Coverage, Finding, Session, Speaker, Verdict
 from moderation.ports import AlertStore, GuildStore, SessionStore, TermStore
+from moderation.seats import Seat
 from moderation.settings import GuildSettings
+from moderation.shards import SHARD_SHIFT, Shards
 from moderation.terms import Term, TermType
 from tests.bot.storage.values import ADA, BEN, CLEO, GUILD, NOON, OTHER_GUILD, alert, segment, session, verdict
 
@@ -54,6 +60,25 @@ async def test_a_session_comes_back_as_it_was_and_then_as_it_ended(stores: Store
     assert kept.ended_at is not None
     assert kept.ended_at.utcoffset() == timedelta()
     assert await stores.sessions.coverage(GUILD, "s1") == [replace(heard[0], speaker=Speaker(ADA)), heard[1]], "names are not kept"
+
+
+async def test_a_moved_session_names_its_channel_and_what_was_said_the_one_it_was_said_in(stores: Stores, database: Database) -> None:
+    moved = replace(session(), channel_id=6, channel_name="Garden")
+    await stores.sessions.start_session(session())
+    await stores.sessions.add_segment(session(), segment(), verdict())
+    await stores.alerts.save_alert(alert(session(), segment()), None)
+    for _ in range(2):
+        await stores.sessions.move_session(moved)
+    await stores.sessions.add_segment(session(), segment(utterance=1, start=5.0), verdict())  # begun before, ended after the move
+    await stores.sessions.add_segment(moved, segment(utterance=2, start=9.0), verdict())
+    await stores.alerts.save_alert(alert(moved, segment(utterance=2, start=9.0)), None)
+    (kept,) = await stores.sessions.recent_sessions(GUILD)
+    assert (kept.session, kept.ended_at, kept.segments) == (moved, None, 3)
+    async with database.read() as connection:
+        said = await connection.execute(text("SELECT channel_id FROM segments ORDER BY start_seconds"))
+        assert said.scalars().all() == [5, 5, 6]
+    told = [await stores.alerts.alert(GUILD, f"s1:{ADA}:{utterance}") for utterance in (0, 2)]
+    assert [each.channel_id for each in told if each is not None] == [5, 6]
 
 
 async def test_times_in_other_zones_are_the_same_moment(stores: Stores) -> None:
@@ -295,3 +320,28 @@ async def test_a_task_cancelled_while_writing_does_not_block_the_next(stores: St
         await asyncio.wait({task})
     await stores.sessions.add_segment(session(), segment(), verdict())
     assert (await stores.sessions.counts(GUILD)).segments == 1
+
+
+async def test_processes_that_share_a_database_read_and_end_only_their_own_servers_rows(database: Database) -> None:
+    """Two shards: what is above the 22 low bits of the server's id is even, or odd."""
+    shards = [Shards((n,), 2) for n in (0, 1)]
+    guilds = [n << SHARD_SHIFT | 5 for n in (1000, 1001)]
+    store, watch, outbox = SqlSessionStore(database), SqlWatchStore(database), SqlOutbox(database)
+    for n, guild_id in enumerate(guilds):
+        of = session(f"session {n}", guild_id)
+        await store.start_session(of)
+        await outbox.put(AlertWaiting(alert(of, segment(session_id=of.id)), NOON))
+        await watch.take_seat(Seat(guild_id, 8))
+        await watch.set_watched(guild_id, [8])
+    for n, mine in enumerate(shards):
+        assert [s.guild_id for s in await SqlWatchStore(database, mine).seats()] == [guilds[n]]
+        assert [w.guild_id for w in await SqlWatchStore(database, mine).watched()] == [guilds[n]]
+        assert [w.alert.session.guild_id for w in await SqlOutbox(database, mine).pending(9)] == [guilds[n]]
+        assert (mine.serves(guilds[n]), mine.serves(guilds[1 - n])) == (True, False)
+    later = NOON + timedelta(days=1)
+    assert await store.close_stale(later, shards[1]) == 1
+    assert [(await store.recent_sessions(g))[0].ended_at is None for g in guilds] == [True, False]
+    assert await store.close_stale(later, Shards((0, 1), 2)) == 1
+    assert (await SqlRetention(database, shards=shards[0]).sweep(later + timedelta(days=9), 1)).sessions == 1
+    assert [len(await store.recent_sessions(g)) for g in guilds] == [0, 1]
+    assert len(await watch.seats()) == 2

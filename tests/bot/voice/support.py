@@ -34,6 +34,9 @@ class RecordingListener:
     def speaking(self, ssrc: int, user_id: int) -> None:
         self.told.append(("speaking", ssrc, user_id))
 
+    def spoke(self, user_id: int, *, speaking: bool) -> None:
+        self.told.append(("spoke", user_id, speaking))
+
     def user_left(self, user_id: int) -> None:
         self.told.append(("user_left", user_id))
 

@@ -393,6 +393,34 @@ async def test_ended_says_why_after_a_close(code: int, reason: EndReason) -> Non
         assert not at.client.voice_clients
 
 
+class Impatient(EarshotConnection):
+    explain_seconds = 0.05
+
+
+@pytest.mark.parametrize("code", [4014, 4022])
+async def test_thrown_out_without_a_reason_is_understood_long_before_a_connection_times_out(code: int) -> None:
+    async with world("ada") as at:
+        client = await at.connect(RecordingListener(), client_with(Impatient), timeout=300.0)
+        at.loopback.server_mute(at.loopback.bot_in(at.guild.id), mute=True)  # told of on the main gateway, and no reason
+        await at.voice.close_client(guild_id=at.guild.id, user_id=at.bot_id, code=code)
+        assert await asyncio.wait_for(client.ended, 10) is EndReason.CLOSED
+
+
+async def test_a_move_whose_voice_server_is_slow_to_be_found_is_waited_for() -> None:
+    async with world("ada") as at:
+        listener = RecordingListener()
+        client = await at.connect(listener, client_with(Impatient))
+        at.loopback.voice_states.servers_down = True
+        await at.loopback.voice_move(bot := at.loopback.bot_in(at.guild.id), at.garden)
+        await until(lambda: listener.count("channel_changed"))
+        await asyncio.sleep(2 * Impatient.explain_seconds)
+        at.loopback.voice_states.servers_down = False
+        await at.loopback.voice_states.serve(bot, at.loopback.world.guild(at.guild.id).voice_states[at.bot_id])
+        await until(lambda: listener.count("transport_ready") == 2 and client.is_connected())
+        assert client.channel.id == at.garden.id
+        assert client.reconnects == 1
+
+
 async def test_ended_says_that_the_bot_was_disconnected_or_left() -> None:
     async with world("ada") as at:
         client = await at.connect(RecordingListener())

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import NoReturn
 
 import av
 import numpy as np
@@ -168,10 +169,21 @@ def test_without_libopus_the_error_says_what_to_install(monkeypatch: pytest.Monk
 
 
 def test_the_wheel_of_pyav_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ctypes.util, "find_library", lambda name: None)
-    bundled = [path for path in opus._candidates() if "av" in path]
-    assert bundled
-    assert hasattr(ctypes.CDLL(bundled[0]), "opus_decode")
+    """Also where the system has a libopus, which would be taken first."""
+    load = ctypes.CDLL
+
+    def load_bundled(path: str) -> ctypes.CDLL:
+        return load(path) if "av" in path else _nothing_loads(path)
+
+    packets = speech(20)
+    monkeypatch.setattr(ctypes, "CDLL", load_bundled)
+    opus.library.cache_clear()
+    try:
+        assert "av" in opus.library()[0]
+        decoder = Decoder()
+        assert level(b"".join(decoder.decode(packet) for packet in packets)) > 0
+    finally:
+        opus.library.cache_clear()
 
 
 def _loadable() -> Iterator[ctypes.CDLL]:
@@ -180,5 +192,5 @@ def _loadable() -> Iterator[ctypes.CDLL]:
             yield ctypes.CDLL(path)
 
 
-def _nothing_loads(path: str) -> None:
+def _nothing_loads(path: str) -> NoReturn:
     raise OSError(path)

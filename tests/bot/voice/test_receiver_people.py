@@ -8,7 +8,7 @@ from bot.voice.dave import Refusal
 from bot.voice.stats import Drop
 from moderation.models import SpeakerLeft
 from tests.bot.voice.group import DaveGroup
-from tests.bot.voice.packets import BOT, FRAME, Call, assert_sound, ends, speech
+from tests.bot.voice.packets import BOT, FRAME, Call, Sender, assert_sound, ends, speech
 from tests.loopback.voice.transport import Transport
 
 pytestmark = pytest.mark.integration
@@ -60,6 +60,22 @@ def test_consent_withdrawn_applies_to_what_waits(call: Call, told: bool) -> None
     call.wait(1)
     assert call.heard == [speech(1)[0]]
     assert (call.stats(ADA).abandoned, call.stats(BEN).abandoned) == (1, 1)
+
+
+def test_packets_of_nobody_are_excused_while_they_may_all_be_of_members_who_may_not_be_heard(call: Call) -> None:
+    present = {ADA, BEN}
+    assert not call.receiver.excused(present)
+    call.receiver.accept = lambda user_id: user_id != ADA
+    call.receive(call.sender(ADA, mapped=False).packet(speech()[0]))
+    assert call.receiver.excused(present)
+    assert not call.receiver.excused({BEN}), "who is away sends nothing"
+    strangers = Sender(9, 2999, call.seal, None)
+    call.receive(strangers.packet(speech()[0]))
+    assert not call.receiver.excused(present), "two SSRCs, one member whom they may be of"
+    call.wait(3.0)
+    call.sender(ADA)
+    call.receive(strangers.packet(speech()[1]))
+    assert not call.receiver.excused(present), "hers is known, so it is somebody else's"
 
 
 def test_consent_given_later_starts_afresh(call: Call) -> None:

@@ -9,6 +9,7 @@ from tests.loopback.voice.host import VoiceHost
 from tests.loopback.voice.mls import ExternalSender, KeyPackage, append_proposals
 from tests.loopback.voice.peer import Op
 from tests.loopback.voice.transport import KEY_BYTES, Transport
+from tests.loopback.voice.udp import UdpServer
 
 
 class VoiceServer(VoiceHost):
@@ -44,6 +45,17 @@ class VoiceServer(VoiceHost):
         assert session.transport is not None
         session.transport = Transport(session.transport.mode, self._rng.randbytes(KEY_BYTES))
         session.send(Op.SESSION_DESCRIPTION, description(session, self.call_of(session).dave.version))
+
+    def stop_forwarding(self, user_id: int) -> None:
+        """No packets to this client any more; opcodes, IP discovery and keepalives go on. Its next session is served."""
+        self.client(user_id).unserved = True
+
+    def cut_path(self, user_id: int) -> None:
+        """Nothing by UDP from or to the client's present address: what a NAT does that dropped the mapping. Another port works."""
+        session = self.client(user_id)
+        assert isinstance(session.network, UdpServer)
+        assert session.address is not None
+        session.network.cut.add(session.address)
 
     async def move_media(self) -> None:
         """Open another UDP port: sessions that begin from now on are sent there, as after a change of voice server."""

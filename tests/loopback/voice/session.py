@@ -63,6 +63,10 @@ class ClientSession:
         self.resumable = False
         """Set by a close after which the session waits for a resume."""
         self.ended = False
+        self.unserved = False
+        """The server forwards nothing to it; opcodes go on."""
+        self.deafened = False
+        """A moderator deafened the client: it gets no more voice."""
         self._seq = 0
         self._history: deque[Frame] = deque(maxlen=HISTORY)
 
@@ -108,6 +112,8 @@ class ClientSession:
 
     def forward(self, packet: RtpPacket) -> None:
         """Seal a human's packet and send it, as soon as the client has told its address."""
+        if self.deafened or self.unserved:
+            return
         if self.transport and self.address and not self.ended:
             self.stats.forwarded += 1
             self.network.send(self.transport.seal(packet.header, packet.body), self.address)

@@ -28,6 +28,8 @@ class UdpServer(asyncio.DatagramProtocol):
         self.downlink = downlink
         self.echo_keepalives = echo_keepalives
         self._sessions: dict[Address, ClientSession] = {}
+        self.cut: set[Address] = set()
+        """Clients' addresses from and to which nothing comes through, discovery neither: a NAT dropped the mapping."""
         self._transport: asyncio.DatagramTransport | None = None
 
     @classmethod
@@ -60,6 +62,8 @@ class UdpServer(asyncio.DatagramProtocol):
 
     def datagram_received(self, data: bytes, addr: Address) -> None:
         """Called by asyncio."""
+        if addr in self.cut:
+            return
         if len(data) == DISCOVERY_BYTES and data[:4] == struct.pack(">HH", 1, 70):
             self._discover(data, addr)
             return
@@ -110,5 +114,5 @@ class UdpServer(asyncio.DatagramProtocol):
         self._write(struct.pack(">HHI64sH", 2, 70, ssrc, addr[0].encode(), addr[1]), addr)
 
     def _write(self, data: bytes, addr: Address) -> None:
-        if self._transport and not self._transport.is_closing():
+        if self._transport and not self._transport.is_closing() and addr not in self.cut:
             self._transport.sendto(data, addr)

@@ -1,0 +1,147 @@
+"""The sessions' events as they come, for the live page and other tools: `GET /api/events` (SSE) and `WS /ws/events/`.
+
+    Broadcast ─▶ Feed.emit ─▶ one bounded queue per listener ─▶ JSON
+
+A listener that cannot keep up loses the oldest messages and is told how many (`lost`); nobody waits for it.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+
+from aiohttp import WSMsgType, web
+from pydantic import BaseModel, Field
+
+from bot.api.feed_messages import Message, message, status
+from bot.api.routes import Route, query_of
+from bot.api.sockets import accept
+from moderation.errors import TooMany
+from moderation.events import Event, SegmentTranscribed
+from moderation.inbox import Inbox, Overflow
+from moderation.sessions import Running
+
+MAX_LISTENERS = 50
+"""Listeners at once; one more is refused."""
+QUEUE_SIZE = 500
+"""Messages that may wait for one listener."""
+STATUS_SECONDS = 2.0
+"""How often the state of all sessions is told."""
+WRITE_SECONDS = 30.0
+"""A listener that takes nothing for so long is closed."""
+
+
+class Query(BaseModel):
+    """What to listen to."""
+
+    guild_id: str = Field(default="", pattern=r"^\d*$", max_length=20, description="One server alone.")
+    partials: bool = Field(default=True, description="Whether unfinished sentences come, too.")
+
+
+class Feed:
+    """A sink that tells all listeners."""
+
+    def __init__(self, running: Callable[[], Sequence[Running]]) -> None:
+        """`running`: the sessions that go on."""
+        self._running = running
+        self._queues: dict[Inbox[Message], Query] = {}
+        self.refused = 0
+        """Listeners that were too many, since the start."""
+        self.lost = 0
+        """Messages that listeners were too slow for, since the start."""
+
+    def __len__(self) -> int:
+        return len(self._queues)
+
+    async def emit(self, event: Event) -> None:
+        """Tell everybody whom it concerns; waits for nobody."""
+        if not self._queues:
+            return
+        told = message(event)
+        partial = isinstance(event, SegmentTranscribed) and not event.segment.final
+        for queue, query in self._queues.items():
+            if query.guild_id in ("", told["session"]["guild_id"]) and not (partial and not query.partials):
+                queue.put(told)
+
+    @contextmanager
+    def listen(self, query: Query) -> Iterator[AsyncIterator[Message]]:
+        """The messages from now on, a status first. Raises `TooMany`."""
+        if len(self._queues) >= MAX_LISTENERS:
+            self.refused += 1
+            raise TooMany(f"{MAX_LISTENERS} listeners are connected already; close one first.")
+        queue: Inbox[Message] = Inbox(QUEUE_SIZE, Overflow.DROP_OLDEST)
+        self._queues[queue] = query
+        try:
+            yield self._messages(queue)
+        finally:
+            del self._queues[queue]
+            queue.close()
+
+    def tell_status(self) -> None:
+        """Tell everybody how the sessions fare."""
+        if self._queues:
+            running = self._running()
+            for queue, query in self._queues.items():
+                queue.put(status([r for r in running if query.guild_id in ("", str(r.session.guild_id))]))
+
+    async def run(self) -> None:
+        """Tell the status again and again."""
+        while True:
+            await asyncio.sleep(STATUS_SECONDS)
+            self.tell_status()
+
+    def close(self) -> None:
+        """No more messages: listeners end."""
+        for queue in self._queues:
+            queue.close()
+
+    async def _messages(self, queue: Inbox[Message]) -> AsyncIterator[Message]:
+        lost = 0
+        query = self._queues[queue]
+        yield status([r for r in self._running() if query.guild_id in ("", str(r.session.guild_id))])
+        async for told in queue:
+            if queue.dropped > lost:
+                self.lost += queue.dropped - lost
+                yield {"type": "lost", "messages": queue.dropped - lost}
+                lost = queue.dropped
+            yield told
+
+
+def routes(feed: Feed) -> list[Route]:
+    """Both addresses."""
+
+    async def events(request: web.Request) -> web.StreamResponse:
+        with feed.listen(query_of(request, Query)) as messages:
+            response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"})
+            await response.prepare(request)
+            with suppress(ConnectionError, TimeoutError):
+                async for told in messages:
+                    async with asyncio.timeout(WRITE_SECONDS):
+                        await response.write(f"event: {told['type']}\ndata: {json.dumps(told, ensure_ascii=False)}\n\n".encode())
+            return response
+
+    async def socket(request: web.Request) -> web.StreamResponse:
+        with feed.listen(query_of(request, Query)) as messages:
+            opened = await accept(request)
+            telling = asyncio.create_task(_tell(opened, messages), name="feed")
+            async for received in opened:  # nothing is expected; reading notices when the client goes
+                if received.type is WSMsgType.ERROR:
+                    break
+            telling.cancel()
+            await asyncio.wait({telling})
+            return opened
+
+    about = "The sessions' events, as server-sent events: a `status` first and every two seconds."
+    return [
+        Route("GET", "/api/events", events, about, {200: ["text/event-stream"]}, {503}, query=Query, tag="events"),
+        Route("GET", "/ws/events/", socket, "WebSocket: the same events.", {101: []}, {400, 503}, query=Query, tag="events"),
+    ]
+
+
+async def _tell(socket: web.WebSocketResponse, messages: AsyncIterator[Message]) -> None:
+    with suppress(ConnectionError, RuntimeError, TimeoutError):
+        async for told in messages:
+            async with asyncio.timeout(WRITE_SECONDS):
+                await socket.send_str(json.dumps(told, ensure_ascii=False))
+    with suppress(ConnectionError, RuntimeError):
+        await socket.close(code=1013)

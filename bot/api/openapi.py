@@ -1,0 +1,156 @@
+"""The OpenAPI 3.1 document, written from the table of routes and from the very models that check requests; and a page to read it.
+
+https://spec.openapis.org/oas/v3.1.1
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from html import escape
+from importlib.metadata import version
+from typing import Any
+
+from aiohttp import web
+from pydantic import BaseModel, Field
+from pydantic.json_schema import JsonSchemaMode, models_json_schema
+
+from bot.api.errors import sentence_of
+from bot.api.pages import page
+from bot.api.routes import Role, Route
+
+Document = dict[str, Any]
+
+_REFERENCE = "#/components/schemas/{model}"
+_IN_PATH = re.compile(r"{(\w+)[^}]*}")
+_FOR_ALL = (421, 429, 500)
+"""Statuses that any route may answer with: another host name, too many requests, a fault here."""
+
+
+class Problem(BaseModel):
+    """What every error looks like."""
+
+    error: str = Field(description="A sentence for people: what was wrong, and what to do.")
+    code: str = Field(description="Stable, kebab-case.", pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")
+
+
+def document(routes: Sequence[Route], *, guarded: bool = True) -> Document:
+    """The whole document; WebSockets are described in the README, since OpenAPI cannot. `guarded`: whether a token is asked for."""
+    schemas, definitions = models_json_schema(list(_models(routes)), ref_template=_REFERENCE)
+    paths: Document = {}
+    for route in routes:
+        paths.setdefault(_IN_PATH.sub(r"{\1}", route.path), {})[route.method.lower()] = _operation(route, schemas, guarded)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Earshot", "version": version("earshot"), "description": "Moderation of voice channels: the HTTP side."},
+        "paths": paths,
+        "components": {
+            "schemas": definitions.get("$defs", {}),
+            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
+        },
+    }
+
+
+def routes(others: Sequence[Route], *, guarded: bool) -> list[Route]:
+    """`GET /api/openapi.json` and `GET /api/docs`, about the other routes and themselves."""
+
+    async def serve_document(request: web.Request) -> web.Response:
+        return web.json_response(written)
+
+    async def serve_page(request: web.Request) -> web.Response:
+        return page("API", _as_html(written), here="/api/docs")
+
+    own = [
+        Route("GET", "/api/openapi.json", serve_document, "This document.", {200: ["application/json"]}, tag="api"),
+        Route("GET", "/api/docs", serve_page, "This document, to read.", {200: ["text/html"]}, tag="api"),
+    ]
+    written = document([*others, *own], guarded=guarded)
+    return own
+
+
+def _models(routes: Iterable[Route]) -> Iterator[tuple[type[BaseModel], JsonSchemaMode]]:
+    yield Problem, "serialization"
+    for route in routes:
+        yield from ((m, "validation") for m in (route.body, route.query) if m is not None)
+        yield from ((m, "serialization") for contents in route.answers.values() for m in contents if not isinstance(m, str))
+
+
+def _operation(route: Route, schemas: Any, guarded: bool) -> Document:  # noqa: ANN401 - pydantic's mapping has a long name
+    operation: Document = {
+        "summary": route.summary,
+        "operationId": re.sub(r"\W+", "_", f"{route.method.lower()} {route.path}").strip("_"),
+        "tags": [route.tag or "other"],
+        "security": [{"bearer": []}] if guarded and route.role is not Role.OPEN else [],
+        "responses": {str(status): _answer(contents, schemas) for status, contents in sorted(route.answers.items())},
+    }
+    for status in sorted(_error_statuses(route) - set(route.answers)):
+        operation["responses"][str(status)] = {
+            "description": sentence_of(status),
+            "content": {"application/json": {"schema": schemas[Problem, "serialization"]}},
+        }
+    if parameters := [*_path_parameters(route), *_query_parameters(route)]:
+        operation["parameters"] = parameters
+    if route.body is not None:
+        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schemas[route.body, "validation"]}}}
+    elif route.media:
+        operation["requestBody"] = {"required": True, "content": {media: {} for media in route.media}}
+    return operation
+
+
+def _error_statuses(route: Route) -> set[int]:
+    found = {*route.errors, *_FOR_ALL}
+    if route.role is not Role.OPEN:
+        found.add(401)
+    if route.role is Role.OPERATE or route.method != "GET":
+        found.add(403)
+    if route.query is not None or route.body is not None:
+        found.add(400)
+    if route.body is not None or route.media:
+        found |= {408, 413}
+    if route.media:
+        found.add(415)
+    return found
+
+
+def _answer(contents: Sequence[type[BaseModel] | str], schemas: Any) -> Document:  # noqa: ANN401
+    models = [schemas[m, "serialization"] for m in contents if not isinstance(m, str)]
+    content: Document = {media: {} for media in contents if isinstance(media, str)}
+    if models:
+        content["application/json"] = {"schema": models[0] if len(models) == 1 else {"anyOf": models}}
+    return {"description": "As asked." if contents else "Done; nothing comes with it.", **({"content": content} if content else {})}
+
+
+def _path_parameters(route: Route) -> Iterator[Document]:
+    for name in _IN_PATH.findall(route.path):
+        yield {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+
+
+def _query_parameters(route: Route) -> Iterator[Document]:
+    if route.query is None:
+        return
+    schema = route.query.model_json_schema(ref_template=_REFERENCE)
+    for name, field in schema.get("properties", {}).items():
+        yield {"name": name, "in": "query", "required": name in schema.get("required", ()), "schema": field}
+
+
+def _as_html(written: Document) -> str:
+    parts = ['<p>As a document for programs: <a href="/api/openapi.json">/api/openapi.json</a> (OpenAPI 3.1).</p>']
+    for path, methods in written["paths"].items():
+        for method, operation in methods.items():
+            parts.append(_operation_as_html(path, method, operation))
+    return "\n".join(parts)
+
+
+def _operation_as_html(path: str, method: str, operation: Document) -> str:
+    rows = "".join(
+        f"<tr><td>{status}</td><td>{escape(answer['description'])}</td><td>{escape(', '.join(answer.get('content', {})))}</td></tr>"
+        for status, answer in operation["responses"].items()
+    )
+    asks = "".join(
+        f"<li><code>{escape(p['name'])}</code> ({p['in']}{'' if p['required'] else ', optional'}): "
+        f"{escape(str(p['schema'].get('description', p['schema'].get('type', ''))))}</li>"
+        for p in operation.get("parameters", ())
+    )
+    body = ", ".join(f"<code>{escape(m)}</code>" for m in operation.get("requestBody", {}).get("content", {}))
+    return f"""<details><summary><code><strong>{method.upper()}</strong> {escape(path)}</code> {escape(operation["summary"])}</summary>
+{f"<ul>{asks}</ul>" if asks else ""}{f"<p>Body: {body}</p>" if body else ""}
+<div class="scroll"><table><thead><tr><th>Status</th><th>Meaning</th><th>Content</th></tr></thead><tbody>{rows}</tbody></table></div>
+</details>"""

@@ -1,0 +1,189 @@
+"""Audio over a WebSocket: who may open one, what a client may send, and when it ends.
+
+    connected ─▶ client: start ─▶ started ─▶ audio … ─▶ client: stop ─▶ last words ─▶ final ─▶ close
+
+What a client sends wrongly is answered with `error`, and the stream goes on. A client that sends faster than can be recognised is
+slowed down by TCP; one that does not read is closed by the heartbeat.
+"""
+
+import asyncio
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Protocol
+from weakref import WeakSet
+
+from aiohttp import WSMsgType, web
+
+from bot.sources.resample import Resampler
+from moderation.errors import InvalidInput, ModerationError
+from moderation.models import SAMPLE_RATE, TranscriptSegment
+from moderation.streams import Tell, Transcription
+
+MAX_MESSAGE = 1_000_000
+"""Bytes of one message: 10 s of 48 kHz audio."""
+HEARTBEAT_SECONDS = 20.0
+PAUSE_SECONDS = 1.0
+"""Without audio for so long, the sentence is finished."""
+IDLE_SECONDS = 60.0
+"""Without anything for so long, the stream is closed."""
+LAST_WORDS_SECONDS = 15.0
+"""How long the end of a stream may take."""
+
+SOCKETS = web.AppKey("sockets", WeakSet[web.WebSocketResponse])
+"""Those that are open, to be closed with the server."""
+
+Open = Callable[[Tell], Transcription]
+"""Starts a stream."""
+
+
+async def accept(request: web.Request) -> web.WebSocketResponse:
+    """Answer the handshake. Raises `InvalidInput` where the request is none."""
+    socket = web.WebSocketResponse(heartbeat=HEARTBEAT_SECONDS, max_msg_size=MAX_MESSAGE)
+    if not socket.can_prepare(request):
+        raise InvalidInput("This address speaks WebSocket; ask for it with a WebSocket client.")
+    await socket.prepare(request)
+    request.app[SOCKETS].add(socket)
+    return socket
+
+
+async def close_all(app: web.Application) -> None:
+    """A signal handler for `on_shutdown`."""
+    sockets = app[SOCKETS]
+    for socket in list(sockets):
+        await socket.close(code=1001, message=b"the server stops")
+
+
+class Listener(Protocol):
+    """What one kind of stream does with what was said."""
+
+    async def take(self, segment: TranscriptSegment) -> None:
+        """A partial or final came; must not wait for long."""
+        ...
+
+    async def finish(self, transcript: str) -> None:
+        """All has been said."""
+        ...
+
+    async def aclose(self) -> None:
+        """The client is gone."""
+        ...
+
+
+class Client:
+    """The other end: told things as JSON."""
+
+    def __init__(self, socket: web.WebSocketResponse) -> None:
+        self._socket = socket
+
+    async def say(self, kind: str, **fields: Any) -> None:  # noqa: ANN401 - JSON
+        """Send a message; a client that is gone is no error."""
+        with suppress(ConnectionError, RuntimeError):
+            await self._socket.send_str(json.dumps({"type": kind, **fields}, ensure_ascii=False))
+
+    async def error(self, sentence: str) -> None:
+        """Say what was wrong."""
+        await self.say("error", error=sentence)
+
+
+class Conversation:
+    """One client's stream from beginning to end."""
+
+    def __init__(self, socket: web.WebSocketResponse, open_stream: Open, listener: Callable[[Client], Listener]) -> None:
+        self._socket = socket
+        self._open = open_stream
+        self._client = Client(socket)
+        self._listener = listener(self._client)
+        self._stream: Transcription | None = None
+        self._resampler: Resampler | None = None
+        self._silent = 0.0
+
+    async def run(self) -> None:
+        """Until the client stops, goes away, or says nothing for too long."""
+        await self._client.say("connected")
+        try:
+            while await self._turn():
+                pass
+        finally:
+            await self._listener.aclose()
+            if self._stream is not None:
+                await self._stream.aclose()
+
+    async def _turn(self) -> bool:
+        try:
+            message = await self._socket.receive(timeout=PAUSE_SECONDS)
+        except TimeoutError:
+            return await self._silence()
+        self._silent = 0.0
+        try:
+            if message.type is WSMsgType.BINARY:
+                await self._audio(message.data)
+            elif message.type is WSMsgType.TEXT:
+                return await self._command(message.data)
+            else:
+                return False
+        except InvalidInput as error:
+            await self._client.error(str(error))
+        except ModerationError as error:
+            await self._client.error(str(error))
+            return await self._end(1011)
+        return True
+
+    async def _silence(self) -> bool:
+        self._silent += PAUSE_SECONDS
+        if self._silent >= IDLE_SECONDS:
+            await self._client.error(f"Nothing came for {IDLE_SECONDS:.0f} seconds; the stream is closed.")
+            return await self._end(1000)
+        if self._stream is not None:
+            await self._stream.pause()
+        return True
+
+    async def _audio(self, data: bytes) -> None:
+        if self._stream is None or self._resampler is None:
+            raise InvalidInput('Audio came before {"type":"start"}; it is left out.')
+        await self._stream.feed(self._resampler(data))
+
+    async def _command(self, text: str) -> bool:
+        command = _parse(text)
+        kind = command.get("type")
+        if kind == "start":
+            await self._start(command.get("sample_rate", SAMPLE_RATE))
+        elif kind == "stop":
+            return await self._stop()
+        else:
+            raise InvalidInput('Messages are {"type":"start"}, {"type":"stop"} and audio as binary frames; this one is left out.')
+        return True
+
+    async def _start(self, sample_rate: object) -> None:
+        if self._stream is not None:
+            raise InvalidInput("The stream has started already; this message is left out.")
+        if isinstance(sample_rate, bool) or not isinstance(sample_rate, int):
+            raise InvalidInput("sample_rate must be a whole number of Hz.")
+        self._resampler = Resampler(sample_rate)
+        self._stream = self._open(self._listener.take)
+        await self._client.say("started", sample_rate=sample_rate)
+
+    async def _stop(self) -> bool:
+        transcript = ""
+        if self._stream is not None and self._resampler is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LAST_WORDS_SECONDS):
+                    await self._stream.feed(self._resampler.flush())
+                    await self._stream.finish()
+            transcript = self._stream.transcript
+        await self._listener.finish(transcript)
+        return await self._end(1000)
+
+    async def _end(self, code: int) -> bool:
+        await self._socket.close(code=code)
+        return False
+
+
+def _parse(text: str) -> dict[str, object]:
+    try:
+        command = json.loads(text)
+    except (ValueError, RecursionError):
+        raise InvalidInput("The message is no JSON; it is left out.") from None
+    if not isinstance(command, dict):
+        raise InvalidInput("The message is no JSON object; it is left out.")
+    return command

@@ -1,0 +1,73 @@
+"""What the commands that serve have in common: settings checked first, signals that stop them cleanly, refusals in plain words."""
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from bot.commands.env_file import given_env_file
+from bot.commands.findings import start_problems
+
+if TYPE_CHECKING:  # heavy imports stay off `--help`
+    from config.settings import Settings
+
+EX_CONFIG = 78
+"""sysexits.h: something is wrong with the configuration."""
+
+Serve = Callable[[asyncio.Event, asyncio.Event], Coroutine[None, None, int]]
+"""Takes the event that asks it to stop, and the one that it sets once it has started."""
+
+
+def start(args: argparse.Namespace, required: Sequence[str], serve: "Callable[[Settings], Awaitable[int]]") -> int:
+    """Read the settings, look at what they name, and run. 78 with every problem there is, where something is in the way."""
+    from config import logs  # noqa: PLC0415
+    from config.settings import InvalidSettings, Settings  # noqa: PLC0415
+
+    os.umask(0o077)  # what it writes holds transcripts
+    try:
+        settings = Settings.load(given_env_file(args), required=required)
+    except InvalidSettings as error:
+        return refuse([*error.problems, *(asyncio.run(start_problems(error.usable)) if error.usable is not None else ())])
+    if problems := asyncio.run(start_problems(settings)):
+        return refuse(problems)
+    from moderation.context import FIELDS  # noqa: PLC0415
+
+    logs.configure(settings.log_level, settings.log_format, FIELDS)
+    from moderation.errors import sentences  # noqa: PLC0415
+
+    async def run() -> int:
+        return await serve(settings)
+
+    try:
+        return asyncio.run(run())
+    except Exception as error:
+        if told := sentences(error):
+            return refuse(told)
+        raise
+
+
+def refuse(problems: Sequence[str]) -> int:
+    """Say why it does not start, each reason once; the exit code."""
+    sys.stderr.write("Earshot cannot start:\n" + "".join(f"  - {p}\n" for p in dict.fromkeys(problems)))
+    sys.stderr.write("`python -m bot check` looks at everything and says what to do.\n")
+    return EX_CONFIG
+
+
+async def until_stopped(serve: Serve) -> int:
+    """Run it until SIGINT or SIGTERM, or until it ends by itself."""
+    stopping, started = asyncio.Event(), asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    work = asyncio.create_task(serve(stopping, started), name="bot")
+    stop = asyncio.create_task(stopping.wait(), name="stop signal")
+    await asyncio.wait({work, stop}, return_when=asyncio.FIRST_COMPLETED)
+    stop.cancel()
+    if not started.is_set():  # a model that loads or downloads is not waited for
+        work.cancel()
+    with suppress(asyncio.CancelledError):
+        return await work
+    return 0
