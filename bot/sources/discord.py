@@ -242,7 +242,7 @@ class DiscordSource:
     def _hand_on(self, frame: VoiceFrame) -> AudioFrame:
         if frame.opus:
             self._keep(frame.user_id, frame.start, frame.opus)
-        return AudioFrame(frame.user_id, frame.start, frame.pcm, frame.received_at, concealed=not frame.opus)
+        return AudioFrame(frame.user_id, frame.start, frame.pcm, frame.received_at, frame.concealed)
 
     async def _tick(self) -> None:
         try:

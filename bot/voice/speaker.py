@@ -50,9 +50,11 @@ class VoiceFrame:
     pcm: bytes
     """Signed 16-bit samples, shape (samples,)."""
     opus: bytes
-    """The packet it was decoded from; empty where a lost packet was concealed."""
+    """The packet it was decoded from; empty where that packet was lost."""
     received_at: float
-    """Monotonic seconds at which the packet arrived; for concealed audio, the one that showed the loss."""
+    """Monotonic seconds at which the packet arrived; for a lost one, the packet that showed the loss."""
+    concealed: bool = False
+    """Made up by the decoder. A lost packet whose audio the next one repeats (RFC 6716 section 2.1.7) is not: the speaker said that."""
 
 
 VoiceItem = VoiceFrame | EndOfSpeech | SpeakerLeft
@@ -268,5 +270,5 @@ class Speaker:
                 self.counters.heard_bytes += len(pcm)
             else:
                 self.counters.concealed += 1
-            out.append(VoiceFrame(self.user_id, stream.ssrc, self._end, pcm, b"", arrival))
+            out.append(VoiceFrame(self.user_id, stream.ssrc, self._end, pcm, b"", arrival, concealed=not recovers))
             self._end += len(pcm) / BYTES_PER_SECOND

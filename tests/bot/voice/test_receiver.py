@@ -176,6 +176,7 @@ def test_a_few_lost_frames_are_concealed(call: Call, lost: int) -> None:
     call.wait(0.1)
     stats = call.stats(ADA)
     assert (stats.lost, stats.concealed + stats.recovered, stats.decoded) == (lost, lost, 40 - lost)
+    assert sum(frame.concealed for frame in call.frames) == stats.concealed
     made_up = [f for f in call.frames if not f.opus]
     assert [f.start for f in made_up] == pytest.approx([(20 + n) * FRAME for n in range(lost)])
     assert all(len(f.pcm) == 640 for f in made_up)
@@ -205,6 +206,7 @@ def test_a_lost_frame_is_restored_from_the_redundancy_in_the_next(call: Call) ->
     stats = call.stats(ADA)
     assert (stats.lost, stats.recovered, stats.concealed) == (1, 1, 0)
     assert stats.seconds_heard == stats.seconds_spoken == pytest.approx((at + 2) * FRAME)
+    assert not any(frame.concealed for frame in call.frames)
     restored = np.frombuffer(call.frames[at].pcm, np.int16).astype(float)
     decoder = Decoder()
     truth = np.frombuffer([decoder.decode(packet) for packet in packets[: at + 1]][-1], np.int16).astype(float)
