@@ -32,6 +32,7 @@ class Alerts(commands.GroupCog, group_name="alerts", group_description="Where al
     @app_commands.describe(channel="A channel that only moderators can read")
     async def channel(self, interaction: discord.Interaction, channel: discord.TextChannel) -> None:
         """Set the alert channel, after checking that cards can be posted there."""
+        await interaction.response.defer(ephemeral=True, thinking=True)
         granted = channel.permissions_for(channel.guild.me)
         missing = [label for name, label in NEEDED.items() if not getattr(granted, name)]
         if missing:
@@ -40,7 +41,7 @@ class Alerts(commands.GroupCog, group_name="alerts", group_description="Where al
         await self._services.guilds.save_settings(replace(settings, alert_channel_id=channel.id))
         everyone = channel.permissions_for(channel.guild.default_role).view_channel
         warning = "\nEverybody can read that channel: alerts quote members. A channel for moderators only is better." if everyone else ""
-        await interaction.response.send_message(f"Alerts go to {channel.mention}. Try it with `/alerts test`.{warning}", ephemeral=True)
+        await interaction.followup.send(f"Alerts go to {channel.mention}. Try it with `/alerts test`.{warning}", ephemeral=True)
 
     @app_commands.command(description="Post a sample alert card to the alert channel")
     async def test(self, interaction: discord.Interaction) -> None:

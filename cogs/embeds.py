@@ -108,7 +108,7 @@ def status_panel(session: Session, coverage: Sequence[Coverage], shed: Shed = Sh
     if unheard:
         more = f" and {len(unheard) - MAX_ROWS} more" if len(unheard) > MAX_ROWS else ""
         names = ", ".join(f"<@{user_id}>" for user_id in unheard[:MAX_ROWS])
-        embed.add_field(name="Not heard, by their own choice", value=f"{names}{more}", inline=False)
+        embed.add_field(name="Not heard: opted out, or not opted in", value=f"{names}{more}", inline=False)
     if len(coverage) > MAX_ROWS:
         embed.set_footer(text=f"and {len(coverage) - MAX_ROWS} more speakers")
     return embed

@@ -67,9 +67,10 @@ class Lexicon(commands.GroupCog, group_name="lexicon", group_description="Words 
     @app_commands.command(description="Remove one of this server's own terms")
     async def remove(self, interaction: discord.Interaction, term: str) -> None:
         """Remove a term."""
+        await interaction.response.defer(ephemeral=True, thinking=True)
         if not await self._lexicon.remove(interaction.guild_id or 0, term.strip()):
             raise NotFound("This server has no such term of its own. `/lexicon list` shows what it has; terms of the shared lexicon stay.")
-        await interaction.response.send_message(f"||{plain(term)}|| is removed.", ephemeral=True)
+        await interaction.followup.send(f"||{plain(term)}|| is removed.", ephemeral=True)
 
     @remove.autocomplete("term")
     async def _own_terms(self, interaction: discord.Interaction, current: str) -> list[app_commands.Choice[str]]:
@@ -80,18 +81,20 @@ class Lexicon(commands.GroupCog, group_name="lexicon", group_description="Words 
     @app_commands.command(name="list", description="Show this server's own terms")
     async def list_(self, interaction: discord.Interaction, page: app_commands.Range[int, 1, 1000] = 1) -> None:
         """One page of the terms."""
+        await interaction.response.defer(ephemeral=True, thinking=True)
         terms = await self._lexicon.terms(interaction.guild_id or 0)
         if not terms:
-            await interaction.response.send_message("This server has no terms of its own; the shared lexicon applies.", ephemeral=True)
+            await interaction.followup.send("This server has no terms of its own; the shared lexicon applies.", ephemeral=True)
             return
         shown = terms[(page - 1) * PAGE : page * PAGE]
         if not shown:
-            raise NotFound(f"There are {-(-len(terms) // PAGE)} pages.")
+            last = -(-len(terms) // PAGE)
+            raise NotFound("There is one page." if last == 1 else f"There are {last:,} pages.")
         lines = [f"||{plain(t.term)[:60]}|| {t.type}" + (f", {plain(t.category)[:20]}, {t.severity}" if t.category else "") for t in shown]
         counts = ", ".join(f"{n} {kind}" for kind, n in sorted(Counter(str(t.type) for t in terms).items()))
         embed = discord.Embed(title=f"Terms of this server ({counts})", description="\n".join(lines)[:4096])
         embed.set_footer(text=f"Page {page} of {-(-len(terms) // PAGE)}")
-        await interaction.response.send_message(embed=embed, ephemeral=True)
+        await interaction.followup.send(embed=embed, ephemeral=True)
 
     @app_commands.command(description="Try a text or a recording: would it flag, and why")
     @app_commands.describe(text="What somebody might say", audio="A recording of somebody saying it; its first minute is listened to")
@@ -105,12 +108,12 @@ class Lexicon(commands.GroupCog, group_name="lexicon", group_description="Words 
         session = Session("dry-run", interaction.guild_id or 0, interaction.channel_id or 0, interaction.created_at)
         if (text is None) == (audio is None):
             raise InvalidInput("Give either a text or a recording to try.")
+        if audio is not None and audio.size > audio_trial.MAX_BYTES:
+            raise InvalidInput(f"The recording is larger than {audio_trial.MAX_BYTES:,} bytes, the most that can be tried. Cut it.")
+        await interaction.response.defer(ephemeral=True, thinking=True)
         if text is not None:
-            await interaction.response.send_message(embed=dry_run(await self._lexicon.test(session, text)), ephemeral=True)
+            await interaction.followup.send(embed=dry_run(await self._lexicon.test(session, text)), ephemeral=True)
         elif audio is not None:
-            if audio.size > audio_trial.MAX_BYTES:
-                raise InvalidInput(f"The recording is larger than {audio_trial.MAX_BYTES:,} bytes, the most that can be tried. Cut it.")
-            await interaction.response.defer(ephemeral=True, thinking=True)
             run = await self._audio.run(session, await audio.read())
             await interaction.followup.send(embed=audio_run(run), ephemeral=True)
 
@@ -148,11 +151,12 @@ class Lexicon(commands.GroupCog, group_name="lexicon", group_description="Words 
     @app_commands.command(description="Get this server's own terms as a file that /lexicon import reads")
     async def export(self, interaction: discord.Interaction) -> None:
         """The guild's own terms as JSON."""
+        await interaction.response.defer(ephemeral=True, thinking=True)
         data = await self._exchange.export(interaction.guild_id or 0)
         file = discord.File(io.BytesIO(data), filename=f"lexicon-{interaction.guild_id}.json")
         count = len(await self._lexicon.terms(interaction.guild_id or 0))
         text = f"{count:,} terms of this server. The file names them openly: keep it among moderators."
-        await interaction.response.send_message(text, file=file, ephemeral=True)
+        await interaction.followup.send(text, file=file, ephemeral=True)
 
     async def _confirm(self, interaction: discord.Interaction, reading: Reading, what: str) -> None:
         change = await self._exchange.plan(interaction.guild_id or 0, reading.terms)

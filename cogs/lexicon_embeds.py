@@ -114,7 +114,8 @@ def change_embed(change: Change, left_out: int, what: str) -> discord.Embed:
     lines = [f"+ {_term(term)}" for term in change.added] + [f"± {_term(new)}, was {_kind(old)}" for old, new in change.replaced]
     text = "\n".join(lines[:MAX_SHOWN]) + (f"\n… and {len(lines) - MAX_SHOWN:,} more" if len(lines) > MAX_SHOWN else "")
     title = f"{what} would change {len(lines):,} terms" if lines else f"{what} changes nothing"
-    embed = discord.Embed(title=title, description=text or "This server has all of its terms already.")
+    nothing = "This server has all of its terms already." if change.unchanged else "There are no terms in it."
+    embed = discord.Embed(title=title, description=text or nothing)
     embed.add_field(name="Terms", value=counts)
     if left_out:
         embed.add_field(name="Left out", value=f"{left_out:,} that repeat another or are only digits")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import discord
 from discord.utils import format_dt
 
-from cogs.embeds import status_panel
+from cogs.embeds import MAX_FIELD, status_panel
 from moderation.health import CallHealth
 from moderation.models import Coverage, Session
 from moderation.seats import WatchedReport
@@ -25,6 +25,7 @@ LOSS_WORTH_TELLING = 0.02
 UNTOLD_SECONDS = 30.0
 """Shorter times of not running are not worth telling: a restart."""
 ENDED = "I am no longer in the call. `/voice status` says why, if I keep trying."
+IDLE = "I am not listening in this server. `/voice join` brings me into a voice channel."
 STOPPED = "No longer updated. /voice status shows it anew."
 
 
@@ -38,7 +39,7 @@ class Look:
     shed: Shed = Shed.NOTHING
     watched: tuple[str, ...] = ()
     unheard: tuple[int, ...] = ()
-    """Ids of those present who are not heard by their own choice."""
+    """Ids of the people present who opted out, or have not opted in where that is asked."""
     troubles: tuple[str, ...] = ()
     """What else of the bot is away, a sentence each."""
 
@@ -58,7 +59,7 @@ def live_panel(look: Look) -> discord.Embed:
     embed.insert_field_at(1, name="Line", value=_line(health))
     embed.insert_field_at(2, name="Encryption", value=_encryption(health))
     if look.watched:
-        embed.insert_field_at(3, name="Watched", value=_bullets(list(look.watched)), inline=False)
+        embed.insert_field_at(3, name="Watched", value=_bullets(look.watched), inline=False)
     return embed
 
 
@@ -102,8 +103,30 @@ def _state(health: CallHealth) -> str:
     return "Listening" if health.listening else "Telling the members"
 
 
-def _bullets(lines: list[str]) -> str:
-    return "\n".join(f"• {line}" for line in lines)[:1024] or "Everybody who speaks is heard."
+def listed(lines: Sequence[str], most: int) -> str:
+    """The lines, one below the other, in at most `most` characters: whole lines, and how many were left out."""
+    kept, room = list[str](), most - len("\nand 9,999 more")
+    for line in lines:
+        room -= len(line) + 1
+        if room < 0:
+            return "\n".join([*kept, f"and {len(lines) - len(kept):,} more"])
+        kept.append(line)
+    return "\n".join(kept)
+
+
+def idle_panel(troubles: Sequence[str], watched: Sequence[str]) -> discord.Embed:
+    """No session in this server: what is wrong all the same, and where the bot joins by itself."""
+    embed = discord.Embed(title="Not listening", description=IDLE, colour=discord.Colour.light_grey())
+    if troubles:
+        embed.colour = discord.Colour.red()
+        embed.add_field(name="Not well", value=_bullets(troubles), inline=False)
+    if watched:
+        embed.add_field(name="Watched", value=_bullets(watched), inline=False)
+    return embed
+
+
+def _bullets(lines: Sequence[str]) -> str:
+    return listed([f"• {line}" for line in lines], MAX_FIELD) or "Everybody who may be heard is heard."
 
 
 def _line(health: CallHealth) -> str:

@@ -1,5 +1,6 @@
 """`/privacy`: members decide whether they are heard; moderators decide what holds for those who say nothing."""
 
+import asyncio
 import io
 import json
 
@@ -17,6 +18,10 @@ DELETE_QUESTION = (
     "and the audio held in memory. Alert cards that quote you are edited. If you opted out, that one choice stays, because without it "
     "you would be heard again. It cannot be undone."
 )
+NOT_SAVED = (
+    "You are no longer heard, but I could not save that: after a restart you would be heard again. "
+    "Use `/privacy opt-out` once more in a minute."
+)
 MODES = {
     ConsentMode.OPT_OUT: "everybody is heard unless they opt out",
     ConsentMode.OPT_IN: "only members who opt in are heard",
@@ -32,26 +37,29 @@ class Privacy(commands.GroupCog, group_name="privacy", group_description="What E
 
     @app_commands.command(name="opt-out", description="Do not be heard by Earshot in this server, from now on")
     async def opt_out(self, interaction: discord.Interaction) -> None:
-        """Hear the caller no more."""
-        try:
-            await self._privacy.opt_out(interaction.guild_id or 0, interaction.user.id)
-        except StorageError as error:
-            raise ModerationError(
-                "You are no longer heard, but I could not save that: after a restart you would be heard again. "
-                "Use `/privacy opt-out` once more in a minute."
-            ) from error
+        """Hear the caller no more, also while Discord or the database keeps us waiting."""
+        saved, _ = await asyncio.gather(
+            self._privacy.opt_out(interaction.guild_id or 0, interaction.user.id),
+            interaction.response.defer(ephemeral=True, thinking=True),
+            return_exceptions=True,
+        )
+        if isinstance(saved, StorageError):
+            raise ModerationError(NOT_SAVED) from saved
+        if saved is not None:
+            raise saved
         text = (
             "You are no longer heard in this server: what you say is dropped before it is decrypted. Moderators see that you opted out, "
             "nothing else. `/privacy opt-in` changes that."
         )
-        await interaction.response.send_message(text, ephemeral=True)
+        await interaction.followup.send(text, ephemeral=True)
 
     @app_commands.command(name="opt-in", description="Be heard by Earshot in this server, from now on")
     async def opt_in(self, interaction: discord.Interaction) -> None:
         """Hear the caller again."""
+        await interaction.response.defer(ephemeral=True, thinking=True)
         await self._privacy.opt_in(interaction.guild_id or 0, interaction.user.id)
         text = "From now on Earshot hears you in this server, and transcribes it for its moderators. `/privacy opt-out` ends that at once."
-        await interaction.response.send_message(text, ephemeral=True)
+        await interaction.followup.send(text, ephemeral=True)
 
     @app_commands.command(description="Whether Earshot hears you in this server")
     async def status(self, interaction: discord.Interaction) -> None:
@@ -99,13 +107,16 @@ class Privacy(commands.GroupCog, group_name="privacy", group_description="What E
         alerts: app_commands.Range[int, 0, 3650],
     ) -> None:
         """Set the server's days."""
+        await interaction.response.defer(ephemeral=True, thinking=True)
         await self._privacy.keep(interaction.guild_id or 0, transcripts, alerts)
         text = f"Transcripts are kept {_days(transcripts)}, alerts {_days(alerts)}. What is older is deleted within the hour."
-        await interaction.response.send_message(text, ephemeral=True)
+        await interaction.followup.send(text, ephemeral=True)
 
 
 def _days(days: int) -> str:
-    return f"for {days} days" if days else "only while a session goes on"
+    if not days:
+        return "only while a session goes on"
+    return "for one day" if days == 1 else f"for {days:,} days"
 
 
 def _deleted(forgotten: Forgotten) -> str:

@@ -5,7 +5,7 @@ from discord import app_commands
 from discord.ext import commands
 
 from cogs.embeds import plain, status_panel
-from cogs.panel import LivePanels, Look, live_panel, watched_lines
+from cogs.panel import LivePanels, Look, idle_panel, live_panel, watched_lines
 from moderation.errors import NotAllowed, NotFound
 from moderation.services import Services
 from moderation.sessions import Running
@@ -64,9 +64,8 @@ class Voice(commands.GroupCog, group_name="voice", group_description="Listen to 
             await interaction.response.send_message(text, ephemeral=True)
             return
         if running is None:
-            text = "I am not listening in this server. `/voice join` brings me into a voice channel."
-            lines = [text, *self._services.troubles(), *self._watched(interaction)]
-            await interaction.response.send_message("\n".join(lines), ephemeral=True)
+            embed = idle_panel(tuple(self._services.troubles()), self._watched(interaction))
+            await interaction.response.send_message(embed=embed, ephemeral=True)
             return
 
         def show(now: Running) -> Look:
@@ -107,15 +106,19 @@ class Voice(commands.GroupCog, group_name="voice", group_description="Listen to 
         return watched_lines(self._services.watch.report(interaction.guild_id or 0))
 
     def _unheard(self, interaction: discord.Interaction, channel_id: int) -> tuple[int, ...]:
-        """Ids of those in the channel who are not heard by their own choice."""
+        """Ids of those in the channel who opted out, or did not opt in where that is asked."""
         return tuple(self._services.privacy.unheard(interaction.guild_id or 0, _present(interaction, channel_id)))
 
 
 def _present(interaction: discord.Interaction, channel_id: int) -> list[int]:
-    """Ids of the people in the channel."""
-    channel = interaction.guild.get_channel(channel_id) if interaction.guild else None
+    """Ids of the people in the channel: bots are not asked whether they want to be heard."""
+    guild = interaction.guild
+    channel = guild.get_channel(channel_id) if guild else None
+    if guild is None or not isinstance(channel, VoiceChannel):
+        return []
+    members = {user_id: guild.get_member(user_id) for user_id in channel.voice_states}
     me = interaction.client.user
-    return [i for i in channel.voice_states if me is None or i != me.id] if isinstance(channel, VoiceChannel) else []
+    return [i for i, member in members.items() if (me is None or i != me.id) and not (member and member.bot)]
 
 
 def _own_channel(interaction: discord.Interaction) -> VoiceChannel:

@@ -97,7 +97,7 @@ async def test_lexicon_add_try_list_remove(stage: Stage) -> None:
 
 async def test_wrong_terms_are_refused_and_said_why(stage: Stage) -> None:
     assert "letter or digit" in seen(await use(stage, "lexicon add", term="!!!"))
-    assert "pages" in seen(await use(stage, "lexicon add", term="fine")) + seen(await use(stage, "lexicon list", page=9))
+    assert "one page" in seen(await use(stage, "lexicon add", term="fine")) + seen(await use(stage, "lexicon list", page=9))
 
 
 async def test_a_term_added_during_a_session_is_used_at_once_and_an_allowed_one_no_longer_flags(stage: Stage) -> None:

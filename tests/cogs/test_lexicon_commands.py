@@ -189,7 +189,9 @@ async def test_an_import_shows_what_would_change_and_waits_for_a_yes(stage: Stag
     assert [(t.term, t.severity) for t in await own_terms(stage)] == [("idiot", 6), ("loser", 4), ("moron", 4)]
     again = await use(stage, "lexicon import", file=file("term,category,severity\nloser,insult,4\n"))
     assert "changes nothing" in seen(again)
+    assert "has all of its terms already" in seen(again)
     assert again.components == []
+    assert "no terms in it" in seen(await use(stage, "lexicon import", file=file("term,category,severity\n")))
 
 
 async def test_an_import_can_be_cancelled(stage: Stage) -> None:

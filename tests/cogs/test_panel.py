@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import discord
 import pytest
 
-from cogs.panel import MAX_PANELS, STOPPED, LivePanels, Look, degraded, live_panel, watched_lines
+from cogs.panel import MAX_PANELS, STOPPED, LivePanels, Look, degraded, idle_panel, listed, live_panel, watched_lines
 from moderation.health import CallHealth, Unheard
 from moderation.models import Coverage, Session, Speaker
 from moderation.seats import WatchedReport
@@ -30,10 +30,24 @@ def fields(embed: discord.Embed) -> dict[str | None, str | None]:
 def test_a_call_without_trouble() -> None:
     embed = live_panel(look())
     shown = fields(embed)
-    assert (embed.title, shown["All well"]) == ("Listening", "Everybody who speaks is heard.")
+    assert (embed.title, shown["All well"]) == ("Listening", "Everybody who may be heard is heard.")
     assert shown["Line"] == "1.0% lost, delay 20 ms\n0 reconnects, 0 re-keys"
     assert shown["Encryption"] == "DAVE epoch 3\nprivacy code `12345 12345 12345 12345 12345 12345`"
     assert "99% of 10 s" in (shown["Eve"] or "")
+
+
+def test_many_watched_channels_are_cut_between_lines() -> None:
+    lines = [f"<#{number:019d}>: 0 there now, 10 min not covered since <t:1795258995:R>" for number in range(25)]
+    for embed in (idle_panel((), lines), live_panel(replace(look(), watched=tuple(lines)))):
+        shown = fields(embed)["Watched"] or ""
+        assert len(shown) <= 1024
+        kept = shown.splitlines()
+        assert kept[:-1] == [f"• {line}" for line in lines[: len(kept) - 1]]
+        assert kept[-1] == f"and {25 - len(kept) + 1} more"
+
+
+def test_what_fits_is_shown_whole() -> None:
+    assert listed(["one", "two"], 30) == "one\ntwo"
 
 
 @pytest.mark.parametrize(
