@@ -9,7 +9,7 @@ alerts and rows are written out, then the connections close. One TaskGroup holds
 import asyncio
 import io
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
@@ -19,6 +19,7 @@ from discord.ext import commands
 from pydantic import SecretStr
 
 from bot.alerts import AlertDispatcher
+from bot.api.feed import Feed
 from bot.background import Background
 from bot.catalogue import open_catalogue, warehouse_probes
 from bot.client import EarshotClient
@@ -51,12 +52,12 @@ from config.settings import LEXICON_PRESETS, Settings
 from moderation.audio_trial import AudioTrial
 from moderation.broadcast import Broadcast
 from moderation.catalogue import Catalogue
+from moderation.forgetting import Forget, Forgetting
 from moderation.hearing import Hearing
 from moderation.lexicon_files import load
 from moderation.lexicon_service import LexiconService
 from moderation.ports import AlertDelivery, Sink
 from moderation.predictor import Predictor
-from moderation.privacy import Forgetting
 from moderation.services import Services
 from moderation.shards import Shards
 from moderation.term_exchange import TermExchange
@@ -147,7 +148,9 @@ async def open_application(settings: Settings, *, connector: aiohttp.BaseConnect
         metrics.watch(counting, stores.database, client)
         if core.scoring.endpoint is not None:
             metrics.watch_scoring(core.scoring.endpoint)
-        forgetting = _forgetting(live, stores, private, dispatchers=[dispatcher, *webhooks], evidence=evidence, metrics=metrics)
+        feed = Feed(live.sessions.all)
+        memory: dict[str, Forget] = {"figures": metrics.meters.forget, "audio in memory": evidence.forget, "listeners": feed.forget}
+        forgetting = _forgetting(live, stores, private, dispatchers=[dispatcher, *webhooks], memory=memory)
         for name, run, close in private.workers(forgetting):
             background.start(name, run, close)
         predictor = Predictor(core.scoring.endpoint, core.scoring.local, settings.toxicity_threshold)
@@ -170,7 +173,7 @@ async def open_application(settings: Settings, *, connector: aiohttp.BaseConnect
             dispatcher=dispatcher,
             webhooks=webhooks[0] if webhooks else None,
         )
-        parts = HttpParts(core, catalogue, predictor, metrics, events, live.sessions.all)
+        parts = HttpParts(core, catalogue, predictor, metrics, events, live.sessions.all, feed)
         port = await open_http(stack, background, settings, parts, {**told, **warehouse_probes(catalogue, stores.database)})
         log.info("ready to connect", extra=_what_it_runs_with(settings, port, core, stores))
         yield Application(client, services, events, dispatcher, stores.recorder, stores.remembered, core, evidence, forgetting, port)
@@ -209,26 +212,20 @@ async def _dispatcher(delivery: AlertDelivery, evidence: EvidenceRing, stores: S
 
 
 def _forgetting(
-    live: Live, stores: Stores, private: Privacy, *, dispatchers: Sequence[AlertDispatcher], evidence: EvidenceRing, metrics: Metrics
+    live: Live, stores: Stores, private: Privacy, *, dispatchers: Sequence[AlertDispatcher], memory: Mapping[str, Forget]
 ) -> Forgetting:
     """Every place that may hold something about a member: what makes rows first, the rows after it."""
     return private.forgetting(
         {
             "running sessions": live.sessions.forget,
             "notices that stand": live.supervisor.forget,
-            "figures": metrics.meters.forget,
-            "audio in memory": evidence.forget,
+            **memory,
             **{f"alerts under way {n}": each.forget for n, each in enumerate(dispatchers)},
             "rows under way": lambda user_id: stores.recorder.caught_up(CATCH_UP_SECONDS),
-        },
-        {
             "rows still queued": stores.recorder.forget,
-            "the outbox": stores.outbox.forget,
-            "the webhooks' outbox": stores.webhooks.forget,
-            "posted notices": stores.mentions.forget,
-            "alerts": stores.alerts.forget,
-            "transcripts": stores.rows.forget,
         },
+        stores.places(),
+        stores.erasures,
     )
 
 

@@ -101,7 +101,7 @@ class Backlog:
         return True
 
     async def forget(self, user_id: int) -> int:
-        """Drop everything about that user; how many records."""
+        """Drop everything about that user; how many records. Raises `StorageError` when the journal cannot be rewritten."""
 
         def change(line: bytes) -> bytes | None:
             try:
@@ -111,7 +111,10 @@ class Backlog:
             kept = without_user(entry.record, user_id)
             return line if kept == entry.record else None if kept is None else encode(Entry(entry.at, kept))
 
-        count = await asyncio.to_thread(self._journal.rewrite, change)
+        try:
+            count = await asyncio.to_thread(self._journal.rewrite, change)
+        except OSError as error:
+            raise StorageError(f"The journal cannot be rewritten ({error.strerror}).", retryable=True) from None
         held = [(e, without_user(e.record, user_id)) for e in self._held]
         self._held = deque(Entry(e.at, kept) for e, kept in held if kept is not None)
         return count + sum(kept != e.record for e, kept in held)

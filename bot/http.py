@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pydantic import SecretStr
 
@@ -37,6 +37,8 @@ class HttpParts:
     events: Broadcast
     running: Callable[[], Sequence[Running]] = tuple
     """The calls that go on."""
+    feed: Feed = field(default_factory=lambda: Feed(tuple))
+    """What tells listeners of them."""
 
 
 async def open_http(
@@ -45,7 +47,7 @@ async def open_http(
     """Listen until the stack unwinds; the port. Raises `SettingsError`."""
     core = parts.core
     streams, scoring = Streams(core.transcriber), text_scoring(settings, core)
-    http_streams, feed = HttpStreams(streams, scoring), Feed(parts.running)
+    http_streams, feed = HttpStreams(streams, scoring), parts.feed
     parts.events.subscribe(feed)
     parts.metrics.watch_http(streams, feed)
     background.start("feed", feed.run)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from bot.client import EarshotClient
+from bot.erasing import Catcher
 from bot.redaction import Redactor
 from bot.retention import Retention
 from bot.sources.notice import NOTICE, NOTICE_OPT_IN
@@ -14,9 +15,11 @@ from bot.storage.export import SqlExport
 from bot.storage.redactions import SqlRedactions
 from bot.storage.retention import SqlRetention
 from moderation.consent import ConsentMode, ConsentRegister
+from moderation.forgetting import ErasureStore, Forget, ForgetRows, Forgetting
 from moderation.ports import Evidence
-from moderation.privacy import Announcer, Forget, Forgetting, PrivacyService
+from moderation.privacy import Announcer, PrivacyService
 from moderation.sessions import SessionManager
+from moderation.shards import Shards
 
 NOTICES = {ConsentMode.OPT_OUT: NOTICE, ConsentMode.OPT_IN: NOTICE_OPT_IN}
 
@@ -35,6 +38,7 @@ class Privacy:
     exporter: SqlExport
     days: int
     """How long transcripts and alerts are kept at most."""
+    shards: Shards
 
     @classmethod
     async def open(cls, database: Database, client: EarshotClient, days: int) -> Self:
@@ -44,15 +48,21 @@ class Privacy:
         await register.load(consent)
         redactor = Redactor(client, SqlRedactions(database, shards))
         client.add_listener(redactor.hurry, "on_ready")
-        return cls(register, redactor, Retention(SqlRetention(database, shards=shards), days), consent, SqlExport(database), days)
+        retention = Retention(SqlRetention(database, shards=shards), days)
+        return cls(register, redactor, retention, consent, SqlExport(database), days, shards)
 
     def notice(self, guild_id: int) -> str:
         """What the members of that server's channels are told."""
         return NOTICES[self.register.mode(guild_id)]
 
-    def forgetting(self, sources: Mapping[str, Forget], rows: Mapping[str, Forget]) -> Forgetting:
-        """All places, in the order in which they are asked: the cards to edit are noted between those that make rows and the rows."""
-        return Forgetting({**sources, "posted cards": self.redactor.forget, **rows, "consent": self.consent.forget})
+    def forgetting(self, sources: Mapping[str, Forget], rows: Mapping[str, ForgetRows], erasures: ErasureStore) -> Forgetting:
+        """All places, in the order in which they are asked: what makes rows, the cards to edit, the rows that know them."""
+        return Forgetting(
+            {"choices in memory": self.register.forget, **sources},
+            {"posted cards": self.redactor.forget, **rows, "consent": self.consent.forget},
+            erasures,
+            shards=self.shards,
+        )
 
     def service(self, sessions: SessionManager, evidence: Evidence, announcer: Announcer, forgetting: Forgetting) -> PrivacyService:
         """What the front desk asks."""
@@ -64,3 +74,6 @@ class Privacy:
         """What runs beside everything else."""
         yield "redactor", lambda: self.redactor.run(forgetting.retry), self.redactor.close
         yield "retention", self.retention.run, self.retention.close
+        if not self.shards.whole:
+            catcher = Catcher(forgetting)
+            yield "deletions of other processes", catcher.run, catcher.close

@@ -45,6 +45,7 @@ class Recorder:
 
     def __init__(self, writer: RecordWriter, journal: Journal, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         """`now`: wall time, for rows."""
+        self._writer = writer
         self._committer = Committer(writer)
         self._backlog = Backlog(journal, self._committer)
         self._now = now
@@ -77,6 +78,11 @@ class Recorder:
     def replayed(self) -> int:
         """Records that came from the journal."""
         return self._backlog.replayed
+
+    @property
+    def refused(self) -> int:
+        """Records, or parts of them, about members whose data another process was asked to delete."""
+        return self._writer.refused
 
     @property
     def waiting(self) -> int:

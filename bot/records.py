@@ -48,6 +48,8 @@ class AlertWaiting:
     next_attempt_at: datetime | None = None
     """Not before; None: at once."""
     lane: Lane = Lane.CARD
+    quotes: bool = False
+    """Its card quotes somebody whose data was deleted meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +60,20 @@ class AlertSettled:
     message_id: int | None
     outcome: Outcome
     lane: Lane = Lane.CARD
+    quotes: bool = False
+    """As above."""
+
+
+@dataclass(frozen=True, slots=True)
+class CardLeft:
+    """What is left of an alert when whoever it was about had their data deleted: its card, which is to be edited. Names nobody."""
+
+    guild_id: int
+    message_id: int
 
 
 AlertRecord = AlertWaiting | AlertSettled
-Record = SessionStarted | SessionMoved | SegmentTranscribed | SegmentFlagged | SessionEnded | AlertRecord
+Record = SessionStarted | SessionMoved | SegmentTranscribed | SegmentFlagged | SessionEnded | AlertRecord | CardLeft
 
 
 class AlertLog(Protocol):
@@ -75,7 +87,7 @@ class AlertLog(Protocol):
 _ALERT = TypeAdapter(Alert)
 _ADAPTERS: dict[str, TypeAdapter[Any]] = {
     kind.__name__: TypeAdapter(kind)
-    for kind in (SessionStarted, SessionMoved, SegmentTranscribed, SegmentFlagged, SessionEnded, AlertWaiting, AlertSettled)
+    for kind in (SessionStarted, SessionMoved, SegmentTranscribed, SegmentFlagged, SessionEnded, AlertWaiting, AlertSettled, CardLeft)
 }
 
 
@@ -124,17 +136,35 @@ def decode_alert(text: str) -> Alert:
 
 
 def without_user(record: Record, user_id: int) -> Record | None:
-    """The record without anything about that user; None when it is about them alone."""
+    """The record without anything about that user; None when it is about them alone. That a card quotes them is not lost."""
     match record:
         case SegmentTranscribed() | SegmentFlagged():
             return None if record.speaker.id == user_id else record
         case SessionEnded():
             return replace(record, coverage=tuple(c for c in record.coverage if c.speaker.id != user_id))
         case AlertWaiting() | AlertSettled():
-            alert = alert_without_user(record.alert, user_id)
-            return None if alert is None else replace(record, alert=alert)
+            alert, message_id = alert_without_user(record.alert, user_id), record.message_id
+            if alert is None:
+                if message_id is None or record.lane is not Lane.CARD:
+                    return None
+                return CardLeft(record.alert.session.guild_id, message_id)
+            return replace(record, alert=alert, quotes=record.quotes or alert != record.alert)
         case _:
             return record
+
+
+def users_of(record: Record) -> set[int]:
+    """Everybody whom the record tells something about."""
+    match record:
+        case SegmentTranscribed() | SegmentFlagged():
+            return {record.speaker.id}
+        case SessionEnded():
+            return {c.speaker.id for c in record.coverage}
+        case AlertWaiting() | AlertSettled():
+            alert = record.alert
+            return {alert.speaker.id, *(f.segment.speaker_id for f in alert.context), *(s.id for s in alert.speakers)}
+        case _:
+            return set()
 
 
 def alert_without_user(alert: Alert, user_id: int) -> Alert | None:

@@ -10,6 +10,7 @@ import discord
 from bot.storage.redactions import Redaction, SqlRedactions
 from cogs.removed import removed_card, without_context
 from moderation.errors import StorageError
+from moderation.shards import ALL_SHARDS, Shards
 
 log = logging.getLogger(__name__)
 
@@ -35,9 +36,9 @@ class Redactor:
         self.failed = 0
         """Attempts that Discord refused or did not answer."""
 
-    async def forget(self, user_id: int) -> int:
-        """Note that user's cards and begin soon; how many."""
-        count = await self._rows.forget(user_id)
+    async def forget(self, user_id: int, shards: Shards = ALL_SHARDS) -> int:
+        """Note that user's cards and begin soon; how many. `shards`: whose servers'; other processes edit their own servers' cards."""
+        count = await self._rows.forget(user_id, shards)
         self._news.set()
         return count
 

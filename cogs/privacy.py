@@ -11,7 +11,8 @@ from discord.ext import commands
 from cogs.confirm import Confirm
 from moderation.consent import ConsentMode
 from moderation.errors import ModerationError, StorageError
-from moderation.privacy import Forgotten, PrivacyService, Standing
+from moderation.forgetting import REQUESTS, Forgotten
+from moderation.privacy import PrivacyService, Standing
 
 DELETE_QUESTION = (
     "This deletes everything I keep about you, in all servers: transcripts, flags, alerts about you, your words around others' alerts, "
@@ -121,9 +122,14 @@ def _days(days: int) -> str:
 
 def _deleted(forgotten: Forgotten) -> str:
     if forgotten.failed:
+        text = f"Not all of it is gone yet: {', '.join(forgotten.failed)} could not be reached. I try again every few minutes until it is."
+        again = " If this bot is restarted meanwhile, please use `/privacy delete-my-data` again."
+        return text + again if REQUESTS in forgotten.failed else text
+    if forgotten.elsewhere:
         return (
-            f"Not all of it is gone yet: {', '.join(forgotten.failed)} could not be reached. I try again every few minutes until it is. "
-            "If this bot is restarted meanwhile, please use `/privacy delete-my-data` again."
+            "Everything I kept about you in my database is deleted. Part of me runs elsewhere and has not confirmed yet that it deleted "
+            "what it holds in memory: it does that as soon as it answers, and writes nothing about you down before. Alert cards that quote "
+            "you are edited then. What you say from now on is heard again unless you opted out: `/privacy opt-out`."
         )
     return (
         "Everything I kept about you is deleted. Alert cards that quote you are being edited now; where Discord does not let me, I try "

@@ -111,6 +111,14 @@ class ConsentRegister:
             self._count += 1
         self._choices.setdefault(guild_id, {})[user_id] = heard
 
+    def forget(self, user_id: int) -> int:
+        """Drop that user's consent, as the store does; how much. A refusal stays: without it they would be heard again."""
+        given = [choices for choices in self._choices.values() if choices.get(user_id)]
+        for choices in given:
+            del choices[user_id]
+        self._count -= len(given)
+        return len(given)
+
     def mode(self, guild_id: int) -> ConsentMode:
         """Who is heard there of those who chose nothing."""
         return ConsentMode.OPT_IN if guild_id in self._opt_in else ConsentMode.OPT_OUT

@@ -58,6 +58,13 @@ class Inbox(Generic[T]):
         self._room.set()
         return removed
 
+    def change(self, change: Callable[[T], T | None]) -> int:
+        """Change the items that wait, or take them out (None); how many were changed. Not counted as dropped."""
+        changed = [(item, change(item)) for item in self._items]
+        self._items = deque(new for _, new in changed if new is not None)
+        self._room.set()
+        return sum(new is not old for old, new in changed)
+
     def close(self) -> None:
         """No more items; the reader gets what is there and then ends. Idempotent."""
         self._closed = True

@@ -1,25 +1,15 @@
 """Members' control over what is heard and kept of them. What protects takes effect at once; what exposes is saved and told first."""
 
-import logging
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from inspect import isawaitable
 from typing import Protocol
 
 from moderation.consent import Choice, ConsentMode, ConsentRegister, ConsentStore
-from moderation.errors import ModerationError, NotAllowed
+from moderation.errors import NotAllowed
+from moderation.forgetting import Forgetting, Forgotten
 from moderation.ports import Evidence
 from moderation.sessions import SessionManager
-
-log = logging.getLogger(__name__)
-
-MAX_UNFINISHED = 1024
-"""Deletions that failed and wait for another attempt. When full, the oldest goes (and is counted)."""
-
-Forget = Callable[[int], Awaitable[int | None] | int | None]
-"""Deletes everything about that user; how much is gone, where that is known."""
 
 
 class Announcer(Protocol):
@@ -70,7 +60,7 @@ class PrivacyService:
         evidence: Evidence,
         announcer: Announcer,
         *,
-        forgetting: "Forgetting",
+        forgetting: Forgetting,
         exporter: Exporter,
         keep_days: int,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -130,7 +120,7 @@ class PrivacyService:
         """What is stored about that user, a page at a time from 1. Raises `StorageError`."""
         return await self._exporter.export(user_id, page)
 
-    async def delete(self, user_id: int) -> "Forgotten":
+    async def delete(self, user_id: int) -> Forgotten:
         """Delete everything about that user, in all servers. A refusal to be heard stays."""
         return await self._forgetting.forget(user_id)
 
@@ -141,48 +131,3 @@ class PrivacyService:
         for user_id in user_ids:
             running.pipeline.silence(user_id)
             self._evidence.drop_speaker(running.session.id, user_id)
-
-
-@dataclass(frozen=True, slots=True)
-class Forgotten:
-    """What deleting a member's data came to."""
-
-    removed: int
-    """Rows, audio and alerts that are gone."""
-    failed: tuple[str, ...] = ()
-    """Places that did not do it; they are asked again."""
-
-
-class Forgetting:
-    """All places that hold something about members, in the order in which they must be asked: sources first, rows last."""
-
-    def __init__(self, places: Mapping[str, Forget]) -> None:
-        """`places`: what people call them → their `forget(user_id)`, which says how much is gone."""
-        self.places = dict(places)
-        self._unfinished: OrderedDict[int, None] = OrderedDict()
-        self.given_up = 0
-        """Requests that failed and are not tried again because too many others wait."""
-
-    async def forget(self, user_id: int) -> Forgotten:
-        """Delete everything about that user everywhere. A place that fails does not keep the others from it."""
-        removed, failed = 0, []
-        for place, forget in self.places.items():
-            try:
-                result = forget(user_id)
-                removed += (await result if isawaitable(result) else result) or 0
-            except ModerationError as error:
-                log.error("a member's data was not deleted, trying again later", extra={"place": place, "code": error.code})
-                failed.append(place)
-        self._unfinished.pop(user_id, None)
-        if failed:
-            self._unfinished[user_id] = None
-            if len(self._unfinished) > MAX_UNFINISHED:
-                self._unfinished.popitem(last=False)
-                self.given_up += 1
-        return Forgotten(removed, tuple(failed))
-
-    async def retry(self) -> int:
-        """Ask again where it failed; how many requests are still unfinished."""
-        for user_id in list(self._unfinished):
-            await self.forget(user_id)
-        return len(self._unfinished)

@@ -47,6 +47,8 @@ class World:
     speaker: Member
     process: asyncio.subprocess.Process | None = None
     errors: list[str] = field(default_factory=list)
+    settings: dict[str, str] = field(default_factory=dict)
+    """More of them, as environment variables."""
 
     async def start(self) -> None:
         """Another bot process; back when it has logged in."""
@@ -63,6 +65,7 @@ class World:
             "API_PORT": "0",
             "LOOPBACK_PORT": str(self.discord.port),
             "LOOPBACK_AUTHORITY": str(authority),
+            **self.settings,
         }
         with (self.folder / "bot.log").open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(sys.executable, "-m", "tests.bot_process", env=env, cwd=ROOT, stderr=log)

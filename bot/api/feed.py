@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from aiohttp import WSMsgType, web
 from pydantic import BaseModel, Field
 
-from bot.api.feed_messages import Message, message, status
+from bot.api.feed_messages import Message, message, status, without_user
 from bot.api.routes import Route, query_of
 from bot.api.sockets import accept
 from moderation.errors import TooMany
@@ -89,6 +89,10 @@ class Feed:
         while True:
             await asyncio.sleep(STATUS_SECONDS)
             self.tell_status()
+
+    def forget(self, user_id: int) -> int:
+        """Drop what waits about that user for slow listeners; how many messages."""
+        return sum(queue.change(lambda told: without_user(told, str(user_id))) for queue in self._queues)
 
     def close(self) -> None:
         """No more messages: listeners end."""

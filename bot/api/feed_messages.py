@@ -76,6 +76,23 @@ def status(running: Sequence[Running]) -> Message:
     return {"type": "status", "sessions": [_running(each) for each in running]}
 
 
+def without_user(told: Message, user_id: str) -> Message | None:
+    """The message without anything about that user; None when it is about them alone; the very same when it says nothing of them."""
+    if user_id in (told.get("speaker", {}).get("id"), told.get("alert", {}).get("speaker", {}).get("id")):
+        return None
+    kept = dict(told)
+    if "coverage" in told:
+        kept["coverage"] = [c for c in told["coverage"] if c["speaker"]["id"] != user_id]
+    if "sessions" in told:
+        kept["sessions"] = [
+            each
+            | {"speakers": [c for c in each["speakers"] if c["speaker"]["id"] != user_id]}
+            | {"unheard": [s for s in each["unheard"] if s["id"] != user_id]}
+            for each in told["sessions"]
+        ]
+    return told if kept == told else kept
+
+
 def session_json(session: Session) -> Message:
     """Ids as text: JavaScript's numbers are too short for them."""
     return {

@@ -77,7 +77,7 @@ class Readings(Collector):
         yield _deliveries(lanes)
         waiting: dict[str, int] = {lane: dispatcher.waiting for lane, dispatcher in lanes.items()}
         yield gauges("earshot_alerts_waiting", "Alerts that wait to be posted or edited.", "lane", waiting)
-        rows = {name: getattr(recorder, name) for name in ("written", "failed", "dropped", "journalled", "replayed")}
+        rows = {name: getattr(recorder, name) for name in ("written", "failed", "dropped", "journalled", "replayed", "refused")}
         yield counters("earshot_recorder_events", "Events for the database.", "outcome", rows)
         yield gauge("earshot_recorder_waiting", "Events that wait for the database.", recorder.waiting)
         yield counter("earshot_reaction_failures", "Events that a subscriber failed on.", self._parts.events.failures)

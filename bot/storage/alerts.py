@@ -8,9 +8,11 @@ from sqlalchemy import ColumnElement, delete, func, select
 from bot.storage import rows
 from bot.storage.database import Database
 from bot.storage.rows import StoredAlert, Values
+from bot.storage.served import served
 from bot.storage.sessions import MAX_ROWS
 from bot.storage.tables import alert_segments, alerts, sessions
 from moderation.models import Alert, TranscriptSegment
+from moderation.shards import ALL_SHARDS, Shards
 
 CONTEXT, GROUPED = "context", "grouped"
 
@@ -69,13 +71,15 @@ class SqlAlertStore:
             grouped=tuple(n.segment_id for n in named if n.role == GROUPED),
         )
 
-    async def forget(self, user_id: int) -> int:
-        """Delete the alerts about that user, and their turns from the context of others' alerts; how many rows."""
-        own = select(alerts.c.id).where(alerts.c.speaker_id == user_id)
+    async def forget(self, user_id: int, shards: Shards = ALL_SHARDS) -> int:
+        """Delete the alerts about that user, and their turns around others' alerts; how many rows. `shards`: whose servers'."""
+        about = (alerts.c.speaker_id == user_id, served(alerts.c.guild_id, shards))
+        own = select(alerts.c.id).where(*about)
         async with self._database.write() as connection:
             named = alert_segments.c
-            first = await connection.execute(delete(alert_segments).where((named.speaker_id == user_id) | named.alert_id.in_(own)))
-            then = await connection.execute(delete(alerts).where(alerts.c.speaker_id == user_id))
+            theirs = (named.speaker_id == user_id) & served(named.guild_id, shards)
+            first = await connection.execute(delete(alert_segments).where(theirs | named.alert_id.in_(own)))
+            then = await connection.execute(delete(alerts).where(*about))
             return first.rowcount + then.rowcount
 
 

@@ -6,8 +6,10 @@ from typing import Any
 from sqlalchemy import Row, delete, select
 
 from bot.storage.database import Database
+from bot.storage.served import served
 from bot.storage.tables import consents, guild_privacy
 from moderation.consent import Choice, ConsentMode, GuildPrivacy
+from moderation.shards import ALL_SHARDS, Shards
 
 
 class SqlConsentStore:
@@ -43,9 +45,10 @@ class SqlConsentStore:
         async with self._database.write() as connection:
             await connection.execute(self._database.upsert(guild_privacy, asdict(privacy) | {"mode": str(privacy.mode)}))
 
-    async def forget(self, user_id: int) -> int:
-        """Delete that user's consent; how many rows. A refusal stays: without it they would be heard again."""
-        mine = delete(consents).where(consents.c.user_id == user_id, consents.c.heard.is_(True))
+    async def forget(self, user_id: int, shards: Shards = ALL_SHARDS) -> int:
+        """Delete that user's consent in those shards' servers; how many rows. A refusal stays: without it they would be heard again."""
+        given = (consents.c.user_id == user_id, consents.c.heard.is_(True))
+        mine = delete(consents).where(*given, served(consents.c.guild_id, shards))
         async with self._database.write() as connection:
             return (await connection.execute(mine)).rowcount
 

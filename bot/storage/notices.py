@@ -6,7 +6,9 @@ from datetime import datetime
 from sqlalchemy import delete, insert
 
 from bot.storage.database import Database
+from bot.storage.served import served
 from bot.storage.tables import notice_mentions
+from moderation.shards import ALL_SHARDS, Shards
 
 
 class SqlNoticeMentions:
@@ -23,7 +25,8 @@ class SqlNoticeMentions:
             if values:
                 await connection.execute(insert(notice_mentions), values)
 
-    async def forget(self, user_id: int) -> int:
-        """No notice is known to name that member; how many were. The notices must have been noted for editing before."""
+    async def forget(self, user_id: int, shards: Shards = ALL_SHARDS) -> int:
+        """No notice in those shards' servers is known to name that member; how many were. They must have been noted for editing before."""
+        theirs = delete(notice_mentions).where(notice_mentions.c.user_id == user_id, served(notice_mentions.c.guild_id, shards))
         async with self._database.write() as connection:
-            return (await connection.execute(delete(notice_mentions).where(notice_mentions.c.user_id == user_id))).rowcount
+            return (await connection.execute(theirs)).rowcount

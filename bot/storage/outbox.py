@@ -87,18 +87,31 @@ class SqlOutbox:
         async with self._database.read() as connection:
             return {row.state: row.rows for row in await connection.execute(query)}
 
-    async def forget(self, user_id: int) -> int:
-        """Delete the alerts about that user, and their turns from others' alerts; how many rows."""
+    async def forget(self, user_id: int, shards: Shards = ALL_SHARDS) -> int:
+        """Delete the alerts about that user, and their turns from others' alerts; how many rows. `shards`: whose servers'.
+
+        Of an alert that this version cannot read nobody can say whom it quotes: what was said goes from its row.
+        """
+        ours = served(self._table.c.guild_id, shards)
         count = 0
         async with self._database.write() as connection:
-            for row in (
-                await connection.execute(select(self._table.c.alert_id, self._table.c.payload).where(self._table.c.payload != ""))
-            ).all():
-                alert = decode_alert(row.payload)
-                kept = alert_without_user(alert, user_id)
-                mine = self._table.c.alert_id == row.alert_id
-                if kept is not None and kept != alert:
-                    await connection.execute(update(self._table).where(mine).values(payload=encode_alert(kept)))
+            said = select(self._table.c.alert_id, self._table.c.payload).where(self._table.c.payload != "", ours)
+            for row in (await connection.execute(said)).all():
+                payload = _without_user(row.payload, user_id)
+                if payload != row.payload:
+                    state = PENDING if payload else UNDELIVERABLE
+                    mine = update(self._table).where(self._table.c.alert_id == row.alert_id)
+                    await connection.execute(mine.values(payload=payload, state=state))
                     count += 1
-            own = await connection.execute(delete(self._table).where(self._table.c.speaker_id == user_id))
+            own = await connection.execute(delete(self._table).where(self._table.c.speaker_id == user_id, ours))
         return count + own.rowcount
+
+
+def _without_user(payload: str, user_id: int) -> str:
+    """Unchanged where it says nothing of the user, or is about them: then the whole row goes."""
+    try:
+        alert = decode_alert(payload)
+    except StorageError:
+        return ""
+    kept = alert_without_user(alert, user_id)
+    return payload if kept in (None, alert) else encode_alert(kept)

@@ -7,8 +7,9 @@ from sqlalchemy import ColumnElement, Table, delete, exists, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.storage.database import Database
+from bot.storage.erasures import KEEP
 from bot.storage.served import served
-from bot.storage.tables import alert_segments, alerts, coverage, flags, guild_privacy, notice_mentions, segments, sessions
+from bot.storage.tables import alert_segments, alerts, coverage, erasures, flags, guild_privacy, notice_mentions, segments, sessions
 from moderation.shards import ALL_SHARDS, Shards
 
 BATCH = 500
@@ -48,6 +49,7 @@ class SqlRetention:
             ended += await self._all(sessions, guild_id, _empty(now, transcripts))
         async with self._database.write() as connection:
             await connection.execute(delete(notice_mentions).where(notice_mentions.c.posted_at < now - timedelta(days=days)))
+            await connection.execute(delete(erasures).where(erasures.c.requested_at < now - KEEP))
         return Swept(said, told, ended)
 
     async def _all(self, table: Table, guild_id: int, old: ColumnElement[bool]) -> int:

@@ -102,11 +102,14 @@ class SqlSessionStore:
         async with self._database.read() as connection:
             return Counts(*(await connection.execute(select(*columns))).one())
 
-    async def forget(self, user_id: int) -> int:
-        """Delete what that user said, its flags, and how much of them was heard; how many rows."""
+    async def forget(self, user_id: int, shards: Shards = ALL_SHARDS) -> int:
+        """Delete what that user said, its flags, and how much of them was heard; how many rows. `shards`: whose servers'."""
         async with self._database.write() as connection:
-            results = [await connection.execute(delete(t).where(t.c.speaker_id == user_id)) for t in (flags, segments, coverages)]
-            return sum(result.rowcount for result in results)
+            count = 0
+            for table in (flags, segments, coverages):
+                theirs = delete(table).where(table.c.speaker_id == user_id, served(table.c.guild_id, shards))
+                count += (await connection.execute(theirs)).rowcount
+            return count
 
     async def _ensure(self, connection: AsyncConnection, session: Session) -> None:
         values = rows.session_values(session)

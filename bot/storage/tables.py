@@ -1,6 +1,7 @@
 """The tables.
 
-Every row but a product carries its guild; ids are Discord's (64 bits); times of day are aware and in UTC, `…_seconds` are media seconds.
+Every row but a product and an erasure carries its guild; ids are Discord's (64 bits); times of day are aware and in UTC, `…_seconds`
+are media seconds.
 
 sessions ─┬─ segments ─── flags
           ├─ coverage
@@ -8,6 +9,7 @@ sessions ─┬─ segments ─── flags
 guild_settings     lexicon_terms     watched_channels     seats
 outbox (alerts on their way: the one other place that holds what was said, until the card is posted)
 guild_privacy      consents          redactions     alert_channels     notice_mentions
+erasures (deletions under way: of a member, in all guilds)
 products (of the whole bot: HTTP, which changes them too, knows no guild)
 """
 
@@ -294,6 +296,16 @@ alert_channels = Table(  # every channel that a guild's cards were ever posted t
     metadata,
     Column("guild_id", BigInteger, primary_key=True, autoincrement=False),
     Column("channel_id", BigInteger, primary_key=True, autoincrement=False),
+)
+
+erasures = Table(  # who asked for deletion, until that shard's process has done it
+    "erasures",
+    metadata,
+    Column("shard_count", Integer, primary_key=True, autoincrement=False),
+    Column("shard", Integer, primary_key=True, autoincrement=False),
+    Column("user_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("requested_at", UtcDateTime, nullable=False),
+    Index(None, "user_id"),
 )
 
 products = Table(

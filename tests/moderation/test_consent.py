@@ -49,6 +49,17 @@ def test_without_room_a_choice_is_refused_and_counted_and_a_changed_one_is_not()
     assert (len(register), register.refused, register.chosen(2, 6)) == (1, 1, None)
 
 
+def test_a_deletion_ends_consent_but_no_refusal() -> None:
+    register = ConsentRegister()
+    register.set_mode(1, ConsentMode.OPT_IN)
+    for guild_id, user_id, heard in ((1, 5, True), (2, 5, False), (1, 6, True)):
+        register.choose(guild_id, user_id, heard=heard)
+    assert register.forget(5) == 1
+    assert [register.accept(guild_id, 5) for guild_id in (1, 2, 3)] == [False, False, True]
+    assert register.accept(1, 6)
+    assert (len(register), register.forget(5)) == (2, 0)
+
+
 def frames(text: str, start: float = 0.0) -> list[SourceItem]:
     return [AudioFrame(1, start + n * 0.02, letter.encode() * 640, 0.0) for n, letter in enumerate(text)]
 

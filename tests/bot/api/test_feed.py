@@ -15,7 +15,7 @@ from bot.api import feed as module
 from bot.api.app import create_app
 from bot.api.feed import MAX_LISTENERS, QUEUE_SIZE, Feed, Query
 from bot.api.feed_messages import KINDS
-from moderation.events import AlertRaised, Event, SegmentTranscribed, SessionEnded, SessionStarted
+from moderation.events import AlertRaised, Event, SegmentTranscribed, SessionEnded, SessionStarted, SpeakerHeard
 from moderation.models import Alert, AlertState, Coverage, Flag, Level, Session, Span, Speaker, TranscriptSegment, Verdict
 
 pytestmark = pytest.mark.integration
@@ -85,6 +85,23 @@ async def test_who_is_slow_loses_the_oldest_and_is_told(feed: Feed) -> None:
         assert await anext(messages) == {"type": "lost", "messages": 3}
         assert (await anext(messages))["segment"]["text"] == "3"
     assert feed.lost == 3
+
+
+async def test_a_deletion_reaches_what_waits_for_the_slow(feed: Feed) -> None:
+    ben = Speaker(5, "Ben")
+    spoken = said("some words")
+    alert = Alert("a1", session(), ADA, spoken.segment, spoken.verdict, AlertState.EARLY)
+    both = SessionEnded(session(), (Coverage(ADA, 1.0, 1.0), Coverage(ben, 1.0, 1.0)), "stopped")
+    with feed.listen(Query()) as messages:
+        for event in (SpeakerHeard(session(), ADA), spoken, AlertRaised(alert), SpeakerHeard(session(), ben), both):
+            await feed.emit(event)
+        assert feed.forget(ADA.id) == 4
+        assert feed.forget(ADA.id) == 0
+        feed.close()
+        told = [message async for message in messages]
+    assert [t["type"] for t in told] == ["status", "speaker-heard", "session-ended"]
+    assert [c["speaker"]["name"] for c in told[2]["coverage"]] == ["Ben"]
+    assert str(ADA.id) not in str(told)
 
 
 async def test_listeners_are_bounded_and_leave_nothing(client: Client, feed: Feed) -> None:

@@ -7,10 +7,10 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-import pytest
 from pydantic import SecretStr
 from sqlalchemy import select
 
+from bot.app import Application
 from bot.redaction import Redactor
 from bot.storage.alerts import SqlAlertStore
 from bot.storage.database import Database
@@ -19,10 +19,8 @@ from bot.storage.notices import SqlNoticeMentions
 from bot.storage.redactions import SqlRedactions
 from bot.storage.retention import SqlRetention
 from bot.storage.tables import metadata
-from moderation.errors import StorageError
 from moderation.models import Speaker
 from moderation.notices import Missed, not_heard
-from moderation.privacy import Forgetting, Forgotten
 from tests.bot.storage.values import ADA, BEN, GUILD, NOON, alert, segment, session
 from tests.bot.voice.support import until
 from tests.loopback.faults import Fault
@@ -60,8 +58,8 @@ async def rows(database: Database) -> str:
         return "\n".join([f"{t.name} {row}" for t in metadata.sorted_tables for row in await connection.execute(select(t))])
 
 
-def memory(stage: Stage) -> str:
-    owners = [getattr(forget, "__self__", None) for forget in stage.app.forgetting.places.values()]
+def memory(app: Application) -> str:
+    owners = [getattr(forget, "__self__", None) for forget in app.forgetting.places.values()]
     return "\n".join(texts(owners, set()))
 
 
@@ -111,7 +109,7 @@ async def test_nothing_of_a_member_is_left_anywhere(url: str, tmp_path: Path) ->
         await conversation_of_two(stage)
         database = await Database.open(url)
         await is_told_that_somebody_was_not_heard(stage, int(ben))
-        for place in (await rows(database), memory(stage), cards(stage)):
+        for place in (await rows(database), memory(stage.app), cards(stage)):
             assert PHRASE in place
             assert ben in place
         assert "webhook_outbox" in await rows(database)
@@ -122,7 +120,7 @@ async def test_nothing_of_a_member_is_left_anywhere(url: str, tmp_path: Path) ->
         assert PHRASE in await rows(database)
         assert "is deleted" in await confirm(stage, "Ben")
         await until(lambda: PHRASE not in cards(stage) and ben not in cards(stage))
-        for place in (await rows(database), memory(stage), cards(stage)):
+        for place in (await rows(database), memory(stage.app), cards(stage)):
             assert PHRASE not in place
             assert ben not in place
         first, second, notice = stage.cards()
@@ -183,27 +181,3 @@ async def test_notices_that_name_somebody_are_noted_and_go_with_their_age(databa
     await mentions.name(GUILD, 2, {BEN}, NOON)
     await SqlRetention(database).sweep(NOON + timedelta(days=30, seconds=1), 30)
     assert await mentions.forget(BEN) == 0
-
-
-@pytest.mark.unit
-async def test_one_place_that_fails_does_not_keep_the_others_from_it_and_is_asked_again() -> None:
-    asked: list[str] = []
-    broken = True
-
-    async def stores(user_id: int) -> int:
-        asked.append("stores")
-        if broken:
-            raise StorageError("away", retryable=True)
-        return 3
-
-    def audio(user_id: int) -> None:
-        asked.append("audio")
-
-    forgetting = Forgetting({"rows": stores, "audio": audio})
-    assert await forgetting.forget(ADA) == Forgotten(0, ("rows",))
-    assert await forgetting.retry() == 1
-    broken = False
-    assert await forgetting.retry() == 0
-    assert asked == ["stores", "audio"] * 3
-    assert await forgetting.retry() == 0
-    assert len(asked) == 6

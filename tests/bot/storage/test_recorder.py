@@ -20,7 +20,9 @@ from bot.recorder import Recorder
 from bot.records import AlertSettled, AlertWaiting, Entry, Lane, Outcome, Record, decode, encode
 from bot.storage.alerts import SqlAlertStore
 from bot.storage.database import Database
+from bot.storage.erasures import SqlErasures
 from bot.storage.outbox import PENDING, UNDELIVERABLE, SqlOutbox
+from bot.storage.redactions import SqlRedactions
 from bot.storage.sessions import SqlSessionStore
 from bot.writing import RecordWriter
 from moderation.errors import StorageError
@@ -40,7 +42,8 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def recorder_of(database: Database, folder: Path, **options: int) -> Recorder:
-    writer = RecordWriter(SqlSessionStore(database), SqlAlertStore(database), {Lane.CARD: SqlOutbox(database)})
+    lanes, redactions, erasures = {Lane.CARD: SqlOutbox(database)}, SqlRedactions(database), SqlErasures(database)
+    writer = RecordWriter(SqlSessionStore(database), SqlAlertStore(database), lanes, redactions=redactions, erasures=erasures)
     return Recorder(writer, Journal(folder / "journal.jsonl", **options), lambda: NOON)
 
 
@@ -188,6 +191,33 @@ async def test_forgetting_reaches_the_journal_and_memory(database: Database, url
     assert [c.speaker.id for c in await stored.coverage(GUILD, "s1")] == [BEN]
     (waiting,) = await SqlOutbox(database).pending(9)
     assert (waiting.alert.speaker.id, waiting.alert.context) == (BEN, ())
+
+
+async def test_a_journal_that_cannot_be_rewritten_is_told_and_tried_again(database: Database, url: str, tmp_path: Path) -> None:
+    recorder, path = recorder_of(database, tmp_path), tmp_path / "journal.jsonl"
+    async with running(recorder):
+        with locked(url):
+            recorder.submit(said(0))
+            await until(lambda: recorder.journalled == 1, "journalled")
+            kept = path.read_bytes()
+            path.unlink()
+            path.mkdir()
+            with pytest.raises(StorageError, match="cannot be rewritten"):
+                await recorder.forget(ADA)
+            path.rmdir()
+            path.write_bytes(kept)
+            assert await recorder.forget(ADA) == 1
+    assert await texts(database) == []
+
+
+async def test_an_alert_that_cannot_be_read_is_not_kept_for_whoever_it_quotes(database: Database) -> None:
+    outbox = SqlOutbox(database)
+    await outbox.put(AlertWaiting(alert(session(), segment(BEN)), NOON))
+    async with database.write() as connection:
+        await connection.execute(text("UPDATE outbox SET payload = 'of another version, about Ada'"))
+    assert await outbox.forget(ADA) == 1
+    async with database.read() as connection:
+        assert (await connection.execute(text("SELECT state, payload FROM outbox"))).all() == [(UNDELIVERABLE, "")]
 
 
 async def test_a_record_the_database_refuses_is_counted_and_the_next_is_written(database: Database, tmp_path: Path) -> None:
