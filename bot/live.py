@@ -14,6 +14,7 @@ from bot.presence import DiscordPresence
 from bot.privacy import Privacy
 from bot.remembered import RememberedSettings
 from bot.sources.gateway import DiscordVoiceGateway
+from bot.storage.statuses import SqlStatuses
 from bot.storage.watching import SqlWatchStore
 from bot.stores import Stores
 from moderation.broadcast import Broadcast
@@ -52,7 +53,9 @@ async def open_live(
 ) -> Live:
     """Complete, but in no call yet; the stack ends the calls, with their last words."""
     shedding = Shedding(_overload)
-    gateway = DiscordVoiceGateway(client, keep=evidence.keep, accept=private.register.accept, notice=private.notice)
+    gateway = DiscordVoiceGateway(
+        client, keep=evidence.keep, accept=private.register.accept, notice=private.notice, keeper=SqlStatuses(stores.database)
+    )
     pipelines = _pipelines(core, events, stores.remembered, shedding)
     sessions = await stack.enter_async_context(SessionManager(gateway, pipelines, events))
     gateway.on_moved = sessions.moved

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import discord
 from discord.utils import format_dt
 
-from cogs.embeds import MAX_FIELD, status_panel
+from cogs.embeds import status_panel
+from cogs.lists import bullets
 from moderation.health import CallHealth
 from moderation.models import Coverage, Session
 from moderation.seats import WatchedReport
@@ -55,11 +56,11 @@ def live_panel(look: Look) -> discord.Embed:
         trouble.append("This machine is overloaded: see above for what is left out.")
     if trouble:
         embed.colour = discord.Colour.red()
-    embed.insert_field_at(0, name="Not well" if trouble else "All well", value=_bullets(trouble), inline=False)
+    embed.insert_field_at(0, name="Not well" if trouble else "All well", value=bullets(trouble), inline=False)
     embed.insert_field_at(1, name="Line", value=_line(health))
     embed.insert_field_at(2, name="Encryption", value=_encryption(health))
     if look.watched:
-        embed.insert_field_at(3, name="Watched", value=_bullets(look.watched), inline=False)
+        embed.insert_field_at(3, name="Watched", value=bullets(look.watched), inline=False)
     return embed
 
 
@@ -103,30 +104,15 @@ def _state(health: CallHealth) -> str:
     return "Listening" if health.listening else "Telling the members"
 
 
-def listed(lines: Sequence[str], most: int) -> str:
-    """The lines, one below the other, in at most `most` characters: whole lines, and how many were left out."""
-    kept, room = list[str](), most - len("\nand 9,999 more")
-    for line in lines:
-        room -= len(line) + 1
-        if room < 0:
-            return "\n".join([*kept, f"and {len(lines) - len(kept):,} more"])
-        kept.append(line)
-    return "\n".join(kept)
-
-
 def idle_panel(troubles: Sequence[str], watched: Sequence[str]) -> discord.Embed:
     """No session in this server: what is wrong all the same, and where the bot joins by itself."""
     embed = discord.Embed(title="Not listening", description=IDLE, colour=discord.Colour.light_grey())
     if troubles:
         embed.colour = discord.Colour.red()
-        embed.add_field(name="Not well", value=_bullets(troubles), inline=False)
+        embed.add_field(name="Not well", value=bullets(troubles), inline=False)
     if watched:
-        embed.add_field(name="Watched", value=_bullets(watched), inline=False)
+        embed.add_field(name="Watched", value=bullets(watched), inline=False)
     return embed
-
-
-def _bullets(lines: Sequence[str]) -> str:
-    return listed([f"• {line}" for line in lines], MAX_FIELD) or "Everybody who may be heard is heard."
 
 
 def _line(health: CallHealth) -> str:

@@ -15,7 +15,7 @@ import discord
 
 from bot.sources.alarm import DeafnessAlarm
 from bot.sources.handover import Handover
-from bot.sources.notice import VocalChannel
+from bot.sources.statuses import VocalChannel
 from bot.voice.client import EarshotVoiceClient
 from bot.voice.connection import EndReason
 from bot.voice.dave import FrameDecryptor

@@ -9,7 +9,8 @@ import aiohttp
 import discord
 
 from bot.sources.discord import DiscordSource
-from bot.sources.notice import NOTICE, ChannelNotice, ChannelStatuses, VocalChannel
+from bot.sources.notice import NOTICE, ChannelNotice
+from bot.sources.statuses import ChannelStatuses, StatusKeeper, VocalChannel
 from moderation.errors import AfkChannel, ConsentRequired, VoiceUnavailable
 from moderation.models import Session
 
@@ -35,16 +36,18 @@ class DiscordVoiceGateway:
         keep: KeepPacket,
         accept: Callable[[int, int], bool] = lambda guild_id, user_id: True,
         notice: Callable[[int], str] = lambda guild_id: NOTICE,
+        keeper: StatusKeeper | None = None,
         timeout: float = CONNECT_SECONDS,
     ) -> None:
         """`accept(guild_id, user_id)`: whether that member may be heard at all; asked on the socket-reader thread, so it must be quick.
 
-        `notice(guild_id)`: what the members of that server's channels are told.
+        `notice(guild_id)`: what the members of that server's channels are told. `keeper`: where their own statuses outlive a restart.
         """
         self._client = client
         self._keep = keep
         self._accept = accept
-        self._notice = ChannelNotice(ChannelStatuses(client), notice)
+        self._notice = ChannelNotice(ChannelStatuses(client), notice, keeper)
+        self._notice.on_untold = self._untold
         self._timeout = timeout
         self._sources: dict[int, DiscordSource] = {}
         self._told: dict[int, VocalChannel] = {}
@@ -184,6 +187,12 @@ class DiscordVoiceGateway:
         self._told[source.guild_id] = channel
         if source.channel is not None and source.channel.id == channel.id:
             source.listen()
+
+    async def _untold(self, guild_id: int, error: ConsentRequired) -> None:
+        source = self._sources.get(guild_id)
+        if source is not None:
+            source.fail(error)
+            await source.aclose()
 
     def _moved(self, source: DiscordSource, channel_id: int) -> None:
         """Somebody moved the bot: the members of its new channel are told before they are heard."""

@@ -308,6 +308,15 @@ erasures = Table(  # who asked for deletion, until that shard's process has done
     Index(None, "user_id"),
 )
 
+kept_statuses = Table(  # members' own channel statuses while the bot's notice stands in their place
+    "kept_statuses",
+    metadata,
+    Column("channel_id", BigInteger, primary_key=True, autoincrement=False),
+    _guild(),
+    Column("status", Text),
+    Column("kept_at", UtcDateTime, nullable=False),
+)
+
 products = Table(
     "products",
     metadata,

@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 import discord
 import pytest
 
-from cogs.panel import MAX_PANELS, STOPPED, LivePanels, Look, degraded, idle_panel, listed, live_panel, watched_lines
+from cogs.lists import listed
+from cogs.panel import MAX_PANELS, STOPPED, LivePanels, Look, degraded, idle_panel, live_panel, watched_lines
 from moderation.health import CallHealth, Unheard
 from moderation.models import Coverage, Session, Speaker
 from moderation.seats import WatchedReport

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bot.sources.discord import DiscordSource
 from bot.sources.gateway import DiscordVoiceGateway
+from bot.sources.statuses import StatusKeeper
 from moderation.errors import ModerationError
 from moderation.models import AudioFrame, EndOfSpeech, Session, SourceItem, SpeakerLeft
 from tests.bot.voice.support import World, until
@@ -70,9 +71,16 @@ class Heard:
 class Listening:
     """A gateway whose evidence ring is a list per speaker."""
 
-    def __init__(self, at: World, *, accept: Callable[[int, int], bool] = lambda guild_id, user_id: True, timeout: float = 5.0) -> None:
+    def __init__(
+        self,
+        at: World,
+        *,
+        accept: Callable[[int, int], bool] = lambda guild_id, user_id: True,
+        timeout: float = 5.0,
+        keeper: StatusKeeper | None = None,
+    ) -> None:
         self.kept: dict[int, list[bytes]] = defaultdict(list)
-        self.gateway = DiscordVoiceGateway(at.client, keep=self.keep, accept=accept, timeout=timeout)
+        self.gateway = DiscordVoiceGateway(at.client, keep=self.keep, accept=accept, timeout=timeout, keeper=keeper)
 
     def keep(self, session_id: str, speaker_id: int, start: float, opus: bytes) -> None:
         assert session_id == "s1"
