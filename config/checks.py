@@ -3,6 +3,7 @@
 import base64
 import ipaddress
 import re
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
@@ -12,8 +13,14 @@ class WrongValue(ValueError):
     """Says what is wrong with a value, and what to do."""
 
 
+LEXICONS = Path(__file__).parent / "lexicon"
+"""The lexicons that come along: `sample` holds placeholders and mild insults, `starter` threats and calls to self-harm besides."""
+
 MAX_SHARDS = 16384
 """Far more than any bot has."""
+
+MIN_TOKEN = 16
+"""Characters of a token for the HTTP side that cannot be guessed."""
 
 DATABASE_SCHEMES = ("sqlite", "sqlite+aiosqlite", "postgresql", "postgresql+psycopg", "postgres")
 
@@ -41,6 +48,12 @@ def shard_ids(value: object) -> object:
     if len(set(found)) < len(found):
         raise WrongValue("a shard stands in it twice; name each once")
     return tuple(found)
+
+
+def lexicon(value: object) -> object:
+    """The name of a lexicon that comes along → its file: wherever Earshot is installed, `starter` finds it."""
+    own = {path.stem: path for path in LEXICONS.glob("*.json")}
+    return own.get(value, value) if isinstance(value, str) else value
 
 
 def token(value: SecretStr) -> SecretStr:

@@ -26,9 +26,11 @@ from config.reference import SettingRow
 
 __all__ = ["FlaggingProvider", "InvalidSettings", "LogFormat", "LogLevel", "ScoreType", "SettingRow", "Settings", "WorkloadSize"]
 
-SAMPLE_LEXICON = Path(__file__).parent / "lexicon" / "sample.json"
-LEXICON_PRESETS = Path(__file__).parent / "lexicon" / "presets"
+SAMPLE_LEXICON = checks.LEXICONS / "sample.json"
 """Placeholders and mild insults only: for trying the bot."""
+STARTER_LEXICON = checks.LEXICONS / "starter.json"
+"""The sample, and phrases that threaten, tell somebody to die, or hate."""
+LEXICON_PRESETS = checks.LEXICONS / "presets"
 
 
 def _setting(group: str, description: str, default: object = None, *, expects: str = "", shown: str = "", **more: Any) -> Any:  # noqa: ANN401
@@ -96,11 +98,12 @@ class Settings(BaseSettings):
         expects="one of lexicon, databricks, lexicon+databricks",
         shown="`lexicon+databricks` when a serving endpoint is set, else `lexicon`",
     )
-    flag_terms_path: Path = _setting(
+    flag_terms_path: Annotated[Path, BeforeValidator(checks.lexicon)] = _setting(
         _FLAGGING,
-        "Lexicon file (JSON; `python -m bot lexicon import` makes one from other formats).",
+        "Lexicon file (JSON; `python -m bot lexicon import` makes one from other formats), or the name of one that comes along: `sample` "
+        "(placeholders and mild insults, for trying) or `starter` (threats and calls to self-harm, too).",
         SAMPLE_LEXICON,
-        shown="the sample lexicon that comes along",
+        shown="sample",
     )
     toxicity_threshold: float = _setting(
         _FLAGGING, "Score from 0 to 1 at which a text counts as toxic.", 0.7, expects="a number from 0 to 1", ge=0, le=1

@@ -18,7 +18,7 @@ from pydantic import SecretStr
 
 from bot.app import Application, open_application
 from bot.delivery import nonce
-from config.settings import Settings
+from config.settings import STARTER_LEXICON, Settings
 from moderation.events import AlertRaised, AlertRevised, Event, SegmentFlagged, SegmentTranscribed, SessionEnded
 from moderation.models import Alert, AlertState, Coverage, Flag, TranscriptSegment
 from tests.loopback.discord import LoopbackDiscord
@@ -174,7 +174,8 @@ async def open_stage(
         lobby, alerts = discord.add_voice_channel(guild, "General"), discord.add_text_channel(guild, "mod-alerts")
         moderator = discord.add_member(guild, "mod", permissions=MODERATOR)
         members = {name: discord.add_member(guild, name) for name in sorted({line.speaker for line in conversation()})}
-        settings = Settings(earshot_data_dir=folder, vosk_model_path=str(MODEL), api_port=api_port, **more)
+        base = {"vosk_model_path": str(MODEL), "flag_terms_path": STARTER_LEXICON, "api_port": api_port}
+        settings = Settings(**{"earshot_data_dir": folder, **base, **more})
         if database_url:
             settings = settings.model_copy(update={"database_url": SecretStr(database_url)})
         async with open_bot(discord, settings) as app:

@@ -62,6 +62,7 @@ class World:
             "EARSHOT_DATA_DIR": str(self.folder / "data"),
             "DATABASE_URL": self.database_url,
             "VOSK_MODEL_PATH": str(MODEL),
+            "FLAG_TERMS_PATH": "starter",
             "API_PORT": "0",
             "LOOPBACK_PORT": str(self.discord.port),
             "LOOPBACK_AUTHORITY": str(authority),

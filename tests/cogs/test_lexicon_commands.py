@@ -257,7 +257,7 @@ async def test_an_export_is_what_an_import_takes(stage: Stage) -> None:
 
 async def test_presets_are_offered_shown_and_applied(stage: Stage) -> None:
     choices = await stage.discord.autocomplete(stage.moderator, stage.alerts, "lexicon preset", "name", "")
-    assert [c["value"] for c in choices] == ["game-talk-allow", "mild-insults", "threat-phrases"]
+    assert [c["value"] for c in choices] == ["game-talk-allow", "mild-insults", "severe-phrases", "threat-phrases"]
     assert "There are: game-talk-allow" in seen(await use(stage, "lexicon preset", name="../sample"))
     for name in [c["value"] for c in choices]:
         reply = await use(stage, "lexicon preset", name=name)
