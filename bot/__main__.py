@@ -39,6 +39,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
+def without_traceback(argv: Sequence[str] | None = None) -> int:
+    """The same; a library that is missing, as for a Python outside the .venv, is told in one sentence. 78 is EX_CONFIG of sysexits.h."""
+    try:
+        return main(argv)
+    except ModuleNotFoundError as error:
+        from bot.commands.libraries import advice, foreign, missing_libraries
+
+        if not (missing := foreign(error)):
+            raise
+        sys.stderr.write(f"Earshot cannot start: {advice(missing_libraries() or [missing])}.\n")
+        return 78
+
+
 def _prepare() -> None:
     """Until a command handles both itself, SIGTERM stops like Ctrl-C, and Ctrl-C where a shell had it ignored (`&`), too.
 
@@ -62,6 +75,6 @@ if __name__ == "__main__":
     if sys.stdout is None:  # started with its output closed
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - as long as the process
     try:
-        sys.exit(main())
+        sys.exit(without_traceback())
     except KeyboardInterrupt:  # a command that was still starting
         sys.exit(0)

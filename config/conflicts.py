@@ -4,6 +4,8 @@ import ipaddress
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from config.checks import MIN_TOKEN
+
 if TYPE_CHECKING:
     from config.settings import Settings
 
@@ -36,6 +38,11 @@ def _api(settings: "Settings") -> Iterator[Conflict]:
     if settings.api_token is None and not is_loopback(host):
         text = f"API_TOKEN: it is not set, but API_HOST {host!r} is not loopback; set API_TOKEN, or API_HOST to 127.0.0.1"
         yield ("API_HOST", "API_TOKEN"), text
+    for name, token in (("API_TOKEN", settings.api_token), ("API_READ_TOKEN", settings.api_read_token)):
+        if token is not None and len(token.get_secret_value()) < MIN_TOKEN and not is_loopback(host):
+            advice = "make one with `openssl rand -hex 32`"
+            text = f"{name}: it has fewer than {MIN_TOKEN} characters, but API_HOST {host!r} is not loopback; {advice}"
+            yield ("API_HOST", name), text
     if settings.api_read_token is not None and settings.api_token is None:
         yield ("API_READ_TOKEN", "API_TOKEN"), "API_TOKEN: it is not set, but API_READ_TOKEN is; set both, or API_TOKEN alone"
     if settings.api_read_token is not None and settings.api_read_token == settings.api_token:

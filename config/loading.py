@@ -33,7 +33,7 @@ class InvalidSettings(Exception):
     `usable` are those values that are right, for looking at what they name.
     """
 
-    def __init__(self, problems: list[str], usable: Any = None) -> None:  # noqa: ANN401 - `Settings`, which is made of this module
+    def __init__(self, problems: list[str], usable: Any) -> None:  # noqa: ANN401 - `Settings`, which is made of this module
         super().__init__("\n".join(problems))
         self.problems = problems
         self.usable = usable
@@ -57,7 +57,7 @@ def present(values: Mapping[str, str]) -> dict[str, str]:
 
 def unknown(given: Collection[str], in_file: Collection[str], cls: type[BaseSettings]) -> list[str]:
     """A sentence for each name that looks like ours and is not; in our file, that is any name which is nearly one of ours."""
-    known = [name for field in cls.model_fields.items() for name in reference.names(*field)]
+    known = reference.known(cls)
     problems = []
     for name in sorted(given):
         if name in known or name in NOT_OURS:

@@ -1,5 +1,6 @@
 """What the settings are, as rows, as a Markdown table and as `.env.example`: one source for the doctor, the README and the example."""
 
+import json
 import textwrap
 from itertools import groupby
 from typing import NamedTuple
@@ -30,6 +31,11 @@ def names(field_name: str, field: FieldInfo) -> list[str]:
     return [name.upper() for name in found]
 
 
+def known(model: type[BaseModel]) -> list[str]:
+    """All names that settings have in the environment."""
+    return [name for item in model.model_fields.items() for name in names(*item)]
+
+
 def note(field: FieldInfo, key: str) -> str:
     """A text that stands with the field: `group`, `expects` or `default`."""
     given = field.json_schema_extra
@@ -39,7 +45,7 @@ def note(field: FieldInfo, key: str) -> str:
 def describe(settings: BaseModel) -> list[SettingRow]:
     """Every setting with its value in force."""
     fields = type(settings).model_fields.items()
-    return [SettingRow(names(n, f)[0], _shown(getattr(settings, n)), _default(f), _description(n, f)) for n, f in fields]
+    return [SettingRow(names(n, f)[0], _shown(getattr(settings, n)) or _unset(f), _default(f), _description(n, f)) for n, f in fields]
 
 
 def settings_table(model: type[BaseModel]) -> str:
@@ -71,8 +77,19 @@ def _description(name: str, field: FieldInfo) -> str:
     return f"{field.description}{also}"
 
 
+def _as_given(value: object) -> object:
+    """What was set of a model, for JSON."""
+    return value.model_dump(mode="json", exclude_unset=True) if isinstance(value, BaseModel) else str(value)
+
+
 def _default(field: FieldInfo) -> str:
     return note(field, "default") or _shown(field.default)
+
+
+def _unset(field: FieldInfo) -> str:
+    """What stands for no value: `all` shards is a word that can be set, "as many as needed" is not."""
+    default = note(field, "default")
+    return default if field.default == () else ""
 
 
 def _shown(value: object) -> str:
@@ -84,7 +101,9 @@ def _shown(value: object) -> str:
         case SecretStr():
             secret = value.get_secret_value()
             return secret if secret.startswith("sqlite") else HIDDEN if secret else ""
+        case tuple():
+            return ",".join(map(str, value))
         case dict():
-            return f"{len(value)} entries" if value else ""
+            return json.dumps(value, default=_as_given) if value else ""
         case _:
             return str(value)

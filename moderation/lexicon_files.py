@@ -87,10 +87,10 @@ def read_text(path: Path) -> str:
     """A whole file as text: UTF-8, with or without a byte order mark. Raises `LexiconInvalid`."""
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise _invalid(0, f"{path} is larger than {MAX_BYTES // 1024**2} MiB; split the list")
+            raise _invalid(0, f"the file is larger than {MAX_BYTES // 1024**2} MiB; split the list")
         content = path.read_bytes()
     except OSError as error:
-        raise _invalid(0, f"{path} cannot be read: {error.strerror}") from None
+        raise _invalid(0, f"the file cannot be read: {error.strerror}") from None
     return decode(content)
 
 

@@ -2,15 +2,17 @@
 
 import argparse
 import asyncio
+import os
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bot.commands import findings
 from bot.commands.env_file import add_env_file, given_env_file
 from bot.commands.findings import Finding
+from bot.commands.libraries import advice, foreign, missing_libraries
 
 if TYPE_CHECKING:  # heavy imports stay off `--help`
     import aiohttp
@@ -31,30 +33,50 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """0 when the bot can run, 1 when something is in the way."""
-    from config.settings import InvalidSettings, Settings  # noqa: PLC0415
-
+    """0 when the bot can run, 1 when something is in the way. Where settings are wrong, the rest is looked at with those that are right."""
+    if missing := missing_libraries():
+        _print("libraries", Finding(ok=False, detail=advice(missing)))
+    try:
+        from config.settings import InvalidSettings, Settings  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        if not foreign(error):
+            raise
+        return 1  # without it nothing more can be looked at
+    wrong: list[str] = []
     try:
         settings = Settings.load(given_env_file(args))
     except InvalidSettings as error:
-        for problem in error.problems:
-            _print("settings", Finding(ok=False, detail=problem))
-        return 1
-    if args.settings:
+        settings, wrong = error.usable, error.problems
+    if args.settings and not wrong:
         _print_settings(settings)
         return 0
-    _print("settings", Finding(ok=True, detail="all of them can be used"))
-    return asyncio.run(_all(settings))
-
-
-async def _all(settings: "Settings") -> int:
-    healthy = True
-    for name, check in CHECKS.items():
-        finding = await check(settings)
-        _print(name, finding)
-        healthy &= finding.ok or not finding.needed
+    for finding in _about(settings, wrong):
+        _print("settings", finding)
+    healthy = asyncio.run(_all(settings)) and not wrong and not missing
     sys.stdout.write("\nEverything that is needed is there.\n" if healthy else "\nThe bot cannot run like this: see the lines marked ✗.\n")
     return 0 if healthy else 1
+
+
+def _about(settings: "Settings", wrong: Sequence[str]) -> list[Finding]:
+    """The settings themselves: what is wrong, and what is likely not meant."""
+    from config.doubts import doubts  # noqa: PLC0415
+
+    found = [Finding(ok=False, detail=problem) for problem in wrong] or [Finding(ok=True, detail="all of them can be used")]
+    return [*found, *(Finding(ok=True, detail=doubt, doubtful=True) for doubt in doubts(settings, os.environ))]
+
+
+async def _all(settings: "Settings") -> bool:
+    healthy = True
+    for name, check in CHECKS.items():
+        try:
+            finding = await check(settings)
+        except ModuleNotFoundError as error:
+            if not (missing := foreign(error)):
+                raise
+            finding = Finding(ok=False, detail=f"cannot be looked at without {missing}")
+        _print(name, finding)
+        healthy &= finding.ok or not finding.needed
+    return healthy
 
 
 async def _model(settings: "Settings") -> Finding:
@@ -160,7 +182,7 @@ CHECKS: dict[str, Check] = {
 
 
 def _print(name: str, finding: Finding) -> None:
-    mark = "✓" if finding.ok else "✗"
+    mark = "✗" if not finding.ok else "!" if finding.doubtful else "✓"
     sys.stdout.write(f"{mark} {name:<13} {finding.detail}\n")
 
 

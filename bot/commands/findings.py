@@ -17,6 +17,15 @@ class Finding:
     """One sentence; for a problem, with what to do."""
     needed: bool = True
     """Whether the bot cannot run without it."""
+    doubtful: bool = False
+    """It works, and is likely not what was meant."""
+
+
+NO_TERMS = "has no term that flags, so the lexicon finds nothing; add terms, or set FLAG_TERMS_PATH to `starter` or to your own"
+SAMPLE = (
+    "the sample: placeholders and mild insults, no threats; set FLAG_TERMS_PATH to `starter` or to your own, or take presets "
+    "with /lexicon preset"
+)
 
 
 async def model(settings: "Settings") -> Finding:
@@ -35,14 +44,21 @@ async def model(settings: "Settings") -> Finding:
 
 async def lexicon(settings: "Settings") -> Finding:
     """Whether every term can be used."""
+    from config.settings import SAMPLE_LEXICON  # noqa: PLC0415
     from moderation.errors import LexiconInvalid  # noqa: PLC0415
     from moderation.lexicon_files import load  # noqa: PLC0415
+    from moderation.terms import TermType  # noqa: PLC0415
 
+    path = settings.flag_terms_path
     try:
-        terms = load(settings.flag_terms_path)
+        terms = load(path)
     except LexiconInvalid as error:
-        return Finding(ok=False, detail=f"{settings.flag_terms_path}: {'; '.join(map(str, error.problems))}")
-    return Finding(ok=True, detail=f"{len(terms)} terms in {settings.flag_terms_path}")
+        return Finding(ok=False, detail=f"FLAG_TERMS_PATH: {path}: {'; '.join(map(str, error.problems))}")
+    if all(term.type is TermType.ALLOW for term in terms):
+        return Finding(ok=True, detail=f"FLAG_TERMS_PATH: {path} {NO_TERMS}", doubtful=True)
+    if path == SAMPLE_LEXICON:
+        return Finding(ok=True, detail=f"{len(terms)} terms in {path}, {SAMPLE}")
+    return Finding(ok=True, detail=f"{len(terms)} terms in {path}")
 
 
 async def opus(_: "Settings") -> Finding:
@@ -85,10 +101,9 @@ async def port(settings: "Settings") -> Finding:
         return Finding(ok=False, detail=" ".join(error.problems))
 
 
-async def start_problems(settings: "Settings") -> list[str]:
-    """What would keep the bot from starting, as far as a quick look tells: all of it at once."""
+async def at_start(settings: "Settings") -> list[Finding]:
+    """What a quick look before the start tells, all of it at once."""
     looks = [lexicon, opus, database, port]
     if settings.vosk_model_path:
         looks.insert(0, model)
-    found = [await look(settings) for look in looks]
-    return [f.detail for f in found if not f.ok]
+    return [await look(settings) for look in looks]

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import logging
 import os
 import signal
 import sys
@@ -10,10 +11,12 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from bot.commands.env_file import given_env_file
-from bot.commands.findings import start_problems
+from bot.commands.findings import at_start
 
 if TYPE_CHECKING:  # heavy imports stay off `--help`
     from config.settings import Settings
+
+log = logging.getLogger(__name__)
 
 EX_CONFIG = 78
 """sysexits.h: something is wrong with the configuration."""
@@ -25,18 +28,23 @@ Serve = Callable[[asyncio.Event, asyncio.Event], Coroutine[None, None, int]]
 def start(args: argparse.Namespace, required: Sequence[str], serve: "Callable[[Settings], Awaitable[int]]") -> int:
     """Read the settings, look at what they name, and run. 78 with every problem there is, where something is in the way."""
     from config import logs  # noqa: PLC0415
+    from config.doubts import doubts  # noqa: PLC0415
     from config.settings import InvalidSettings, Settings  # noqa: PLC0415
 
     os.umask(0o077)  # what it writes holds transcripts
     try:
         settings = Settings.load(given_env_file(args), required=required)
+        wrong: list[str] = []
     except InvalidSettings as error:
-        return refuse([*error.problems, *(asyncio.run(start_problems(error.usable)) if error.usable is not None else ())])
-    if problems := asyncio.run(start_problems(settings)):
-        return refuse(problems)
+        settings, wrong = error.usable, error.problems
+    found, doubtful = asyncio.run(at_start(settings)), doubts(settings, os.environ)
+    if problems := [*wrong, *(f.detail for f in found if not f.ok)]:
+        return refuse([*problems, *doubtful])
     from moderation.context import FIELDS  # noqa: PLC0415
 
     logs.configure(settings.log_level, settings.log_format, FIELDS)
+    for advice in (*doubtful, *(f.detail for f in found if f.doubtful)):
+        log.warning("it starts, but this is likely not meant", extra={"advice": advice})
     from moderation.errors import sentences  # noqa: PLC0415
 
     async def run() -> int:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from config.conflicts import is_loopback
 from config.kinds import FlaggingProvider, LogFormat, LogLevel, ScoreType, WorkloadSize
 from config.output_specs import OutputSpec
-from config.settings import SAMPLE_LEXICON, InvalidSettings, Settings, env_example, settings_table
+from config.settings import SAMPLE_LEXICON, STARTER_LEXICON, InvalidSettings, Settings, env_example, settings_table
 
 pytestmark = pytest.mark.unit
 
@@ -120,6 +120,17 @@ def test_an_address_that_others_reach_needs_a_token(host: str, monkeypatch: pyte
     assert problems({"API_HOST": host}, monkeypatch)[0].startswith("API_TOKEN: ")
     monkeypatch.setenv("API_TOKEN", SECRET)
     assert Settings.load().api_host == host
+
+
+@pytest.mark.parametrize("name", ["API_TOKEN", "API_READ_TOKEN"])
+def test_an_address_that_others_reach_needs_tokens_that_nobody_guesses(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    env = {"API_HOST": ANYWHERE, "API_TOKEN": SECRET, "API_READ_TOKEN": "b" * 16, name: "a" * 15}
+    assert problems(env, monkeypatch)[0].startswith(f"{name}: it has fewer than 16 characters, but API_HOST '{ANYWHERE}'")
+    monkeypatch.setenv(name, "a" * 16)
+    assert Settings.load().api_host == ANYWHERE
+    monkeypatch.setenv("API_HOST", "127.0.0.1")
+    monkeypatch.setenv(name, "a")
+    assert Settings.load().api_host == "127.0.0.1"
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "[::1]", "localhost"])
@@ -267,6 +278,40 @@ def test_describe_shows_values_in_force() -> None:
     assert rows["DATABRICKS_SCALE_TO_ZERO"].value == "true"
     assert rows["VOSK_MODEL_PATH"].value == ""
     assert all(row.description for row in rows.values())
+
+
+GIVEN = {
+    "SHARD_COUNT": "8",
+    "SHARD_IDS": "0-2,5",
+    "DATABASE_URL": "postgresql://earshot@db/earshot",
+    "FLAG_TERMS_PATH": "starter",
+    "EARSHOT_VAD": "no",
+    "LOG_LEVEL": "debug",
+    "DATABRICKS_ENDPOINT_OUTPUT_SPECS": '{"toxicity": {"score_field": "a.b", "score_type": "logit"}}',
+}
+
+
+@pytest.mark.parametrize("env", [{}, GIVEN])
+def test_what_the_reference_shows_can_be_set(env: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    settings = Settings.load()
+    for name in env.keys() - {"DATABASE_URL"}:
+        monkeypatch.delenv(name)
+    shown = {row.name: row.value for row in settings.describe() if "*" not in row.value}
+    (tmp_path / "shown.env").write_text("".join(f"{name}='{value}'\n" for name, value in shown.items()))
+    assert Settings.load(tmp_path / "shown.env") == settings
+
+
+def test_a_lexicon_that_comes_along_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, path in {
+        "starter": STARTER_LEXICON,
+        "sample": SAMPLE_LEXICON,
+        "./starter": Path("starter"),
+        "my.json": Path("my.json"),
+    }.items():
+        monkeypatch.setenv("FLAG_TERMS_PATH", name)
+        assert Settings.load().flag_terms_path == path
 
 
 def test_the_table_and_the_example_have_every_setting() -> None:

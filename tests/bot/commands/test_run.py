@@ -2,15 +2,19 @@
 
 import asyncio
 import os
+import re
 import signal
 import subprocess
 import sys
+import tomllib
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
 
 from bot.commands.check import try_token
+from bot.commands.libraries import LIBRARIES, missing_libraries
 from bot.commands.run import serve
 from config.settings import Settings
 from tests.loopback.discord import LoopbackDiscord
@@ -110,9 +114,66 @@ def test_an_unknown_command_is_an_error(tmp_path: Path) -> None:
 def test_check_says_what_is_missing_and_what_is_there(tmp_path: Path) -> None:
     answer = bot("check", folder=tmp_path)
     assert answer.returncode == 1
-    lines = {line[2:15].strip(): line[0] for line in answer.stdout.splitlines() if line.startswith(("✓", "✗"))}
+    lines = {line[2:15].strip(): line[0] for line in answer.stdout.splitlines() if line.startswith(("✓", "!", "✗"))}
     wanted = {"settings": "✓", "lexicon": "✓", "libopus": "✓", "DAVE": "✓", "database": "✓", "speech model": "✗", "Discord": "✗"}
     assert wanted.items() <= lines.items()
+
+
+def test_check_looks_at_the_rest_where_settings_are_wrong(tmp_path: Path) -> None:
+    answer = bot("check", folder=tmp_path, API_PORT="x", FLAG_TERMS_PATH="/nope.json", API_TOKE="y")
+    assert answer.returncode == 1
+    assert "✗ settings      API_PORT: 'x' is not a port number" in answer.stdout
+    assert "! settings      API_TOKE: there is no such setting; did you mean API_TOKEN?" in answer.stdout
+    assert "✗ lexicon       FLAG_TERMS_PATH: /nope.json: the file cannot be read: No such file or directory\n" in answer.stdout
+    assert "✓ DAVE" in answer.stdout
+    assert "The bot cannot run like this" in answer.stdout
+
+
+def test_check_doubts_a_lexicon_that_can_flag_nothing(tmp_path: Path) -> None:
+    (tmp_path / "empty.json").write_text("[]")
+    assert "! lexicon       FLAG_TERMS_PATH: empty.json has no term" in bot("check", folder=tmp_path, FLAG_TERMS_PATH="empty.json").stdout
+    assert "✓ lexicon       52 terms" in bot("check", folder=tmp_path, FLAG_TERMS_PATH="starter").stdout
+    told = bot("check", folder=tmp_path).stdout
+    assert "✓ lexicon       41 terms" in told
+    assert "placeholders and mild insults, no threats; set FLAG_TERMS_PATH to `starter`" in told
+
+
+def test_a_misspelt_name_in_the_environment_is_told_with_what_keeps_it_from_starting(tmp_path: Path) -> None:
+    answer = bot("run", folder=tmp_path, DISCORD_TOKN="MTIz.abc.def", FLAG_TERMS_PATH="/nope.json")
+    assert answer.returncode == 78
+    assert "DISCORD_TOKN: there is no such setting; did you mean DISCORD_TOKEN?" in answer.stderr
+    assert "FLAG_TERMS_PATH: /nope.json: the file" in answer.stderr
+    assert "MTIz" not in answer.stderr
+
+
+def bare(*args: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """The same by a Python without any library, as one outside the .venv is."""
+    command = [sys.executable, "-S", "-m", "bot", *args]
+    return subprocess.run(command, cwd=folder, env=CLEAN | {"PYTHONPATH": str(PROJECT)}, capture_output=True, text=True, check=False)  # noqa: S603
+
+
+@pytest.mark.parametrize("command", [["run"], ["api"], ["replay", "x.wav"], ["lexicon", "coverage", "x.json"]])
+def test_without_the_libraries_it_says_in_a_line_what_to_do(command: list[str], tmp_path: Path) -> None:
+    answer = bare(*command, folder=tmp_path)
+    assert answer.returncode == 78
+    (line,) = answer.stderr.splitlines()
+    for part in ("Earshot cannot start: ", "discord, ", "vosk are not installed for ", ".venv/bin/python -m bot", "make doctor"):
+        assert part in line
+
+
+def test_the_doctor_tells_missing_libraries_too(tmp_path: Path) -> None:
+    answer = bare("check", folder=tmp_path)
+    assert answer.returncode == 1
+    assert answer.stdout.startswith("✗ libraries     ahocorasick_rs, aiohttp, ")
+    assert "Traceback" not in answer.stderr
+
+
+def test_the_doctor_knows_every_library() -> None:
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    wanted = {re.split(r"[^\w.-]", text)[0].lower().replace("_", "-") for text in project["dependencies"]}
+    packages = metadata.packages_distributions()
+    assert wanted <= {d.lower().replace("_", "-") for library in LIBRARIES for d in packages[library.split(".")[0]]}
+    assert missing_libraries() == []
 
 
 def test_check_says_whether_deploying_is_possible(tmp_path: Path) -> None:
