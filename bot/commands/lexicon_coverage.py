@@ -15,21 +15,22 @@ MAX_SOUNDALIKES = 3
 """Variants that are shown for a term."""
 
 
-def coverage(path: Path, *, words: bool) -> int:
+def coverage(path: Path, env_file: Path, *, words: bool) -> int:
     """Write the report to standard output; 0.
 
     Args:
         path: a JSON lexicon.
+        env_file: with settings, such as the model's folder.
         words: show the terms and what sounds alike; without it, lines only.
 
     Raises `LexiconInvalid` with lines, `ModelMissing` and `InvalidSettings`, each saying what to do.
     """
-    return asyncio.run(_coverage(path, words=words))
+    return asyncio.run(_coverage(path, env_file, words=words))
 
 
-async def _coverage(path: Path, *, words: bool) -> int:
+async def _coverage(path: Path, env_file: Path, *, words: bool) -> int:
     terms = load(path)
-    async with open_core(Settings.load(), lexicon=path) as core:
+    async with open_core(Settings.load(env_file), lexicon=path) as core:
         hearing = Hearing(core.vocabulary)
         report = await hearing.report(terms, ())
         for line in _counts(report):

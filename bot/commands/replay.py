@@ -11,12 +11,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
+from bot.commands.env_file import add_env_file, given_env_file
 from bot.commands.replay_report import Report
 from bot.commands.replay_screen import screen
 from bot.core import open_core
 from bot.sources.files import probe
-from bot.sources.recordings import find_recordings
+from bot.sources.recordings import COLUMNS, INDEX, find_recordings
 from bot.sources.replay import Recording, ReplaySource
+from config import checks
 from config.settings import InvalidSettings, Settings
 from moderation.errors import LexiconInvalid, ModerationError, UndecodableAudio
 from moderation.models import Coverage, Session
@@ -37,11 +39,21 @@ PROGRESS_SECONDS = 0.1
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("paths", nargs="*", type=Path, metavar="PATH", help="an audio file (one speaker), or a folder of them")
+    add_env_file(parser)
+    parser.add_argument(
+        "paths",
+        nargs="*",
+        type=Path,
+        metavar="PATH",
+        help=f"an audio file (one speaker), or a folder of them; who speaks when is in the folder's {INDEX}, if it has one "
+        f"(tab-separated columns {', '.join(COLUMNS)})",
+    )
     parser.add_argument(
         "--speaker", action="append", default=[], type=_named, metavar="NAME=PATH", help="a file and who speaks in it; may be repeated"
     )
-    parser.add_argument("--lexicon", type=Path, metavar="FILE", help="terms to flag, instead of the configured ones")
+    parser.add_argument(
+        "--lexicon", type=_lexicon, metavar="FILE", help="terms to flag, instead of the configured ones: a file, or sample or starter"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object a line on standard output")
     parser.add_argument("--partials", action="store_true", help="also what was understood before each sentence ended")
     parser.add_argument("--realtime", action="store_true", help="no faster than it was spoken")
@@ -73,6 +85,10 @@ def _named(text: str) -> tuple[str, Path]:
     return name, Path(path)
 
 
+def _lexicon(text: str) -> Path:
+    return Path(str(checks.lexicon(text)))
+
+
 def _probe(recordings: Sequence[Recording]) -> float | None:
     """Seconds of all recordings together, None where one does not say; raises `UndecodableAudio` before any work is done."""
     lengths = [probe(r.path) for r in recordings]
@@ -86,7 +102,7 @@ def _complain(message: str) -> None:
 
 async def _main(args: argparse.Namespace, recordings: Sequence[Recording], seconds: float | None) -> int:
     source = ReplaySource(recordings, realtime=args.realtime)
-    async with _until_stopped(source), open_core(Settings.load(), lexicon=args.lexicon) as core:
+    async with _until_stopped(source), open_core(Settings.load(given_env_file(args)), lexicon=args.lexicon) as core:
         with screen(source.stop, seconds=seconds, as_json=args.json, partials=args.partials) as (report, advance):
             coverage, factor = await replay(source, core.transcriber, core.detectors, report, advance, gate=core.gate)
             report.summary(coverage, factor)
@@ -115,11 +131,13 @@ async def replay(
         gate: makes speakers' voice gates; None decodes everything.
 
     Returns:
-        What each speaker came to, and the real-time factor: seconds of work for each second of audio.
+        What each speaker came to, and the real-time factor: seconds of work for each second of audio. Work is the time that passed,
+        except in a session held back to the pace of speech: there it is the CPU's time, since most of what passed was waiting.
     """
     session = Session(uuid4().hex, guild_id=0, channel_id=0, started_at=datetime.now(UTC))
     pipeline = Pipeline(session, transcriber, detectors, report, lambda: GuildSettings(guild_id=0), lossless=True, gate=gate)
-    started = time.perf_counter()
+    clock = time.process_time if source.realtime else time.perf_counter
+    started = clock()
     async with asyncio.TaskGroup() as group:
         watch = group.create_task(_watch(source, advance), name="progress") if advance else None
         try:
@@ -129,7 +147,7 @@ async def replay(
             if watch:
                 watch.cancel()
     heard = sum(c.heard_seconds for c in coverage)
-    return coverage, (time.perf_counter() - started) / heard if heard else 0.0
+    return coverage, (clock() - started) / heard if heard else 0.0
 
 
 async def _watch(source: ReplaySource, advance: Callable[[float], None]) -> None:

@@ -1,19 +1,17 @@
 """What `replay` says about a session: JSON lines for programs, a coloured transcript and a table for people."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from bot.commands.replay_news import News
 from moderation.events import AlertRaised, AlertRevised, Event, SegmentFlagged, SegmentTranscribed
-from moderation.models import Alert, AlertState, Coverage, Finding, Flag, Level, TranscriptSegment
+from moderation.models import Alert, Coverage, Finding, Flag, TranscriptSegment
 from moderation.ports import Sink
-
-MAX_REMEMBERED = 1000
-"""Segments remembered so that nothing about them is said twice; the oldest goes first."""
 
 
 class Report(Sink, Protocol):
@@ -31,7 +29,7 @@ class JsonReport:
         """`write` takes one line without its end."""
         self._write = write
         self._partials = partials
-        self._news = _News()
+        self._news = News()
         self._segments = self._flags = self._alerts = 0
 
     async def emit(self, event: Event) -> None:
@@ -47,11 +45,12 @@ class JsonReport:
                     self._line("flag", speaker=speaker.name, **_flag(flag))
             case AlertRaised(alert=alert) | AlertRevised(alert=alert):
                 for finding in self._news.findings(alert):
-                    self._alerts += 1
-                    self._line("alert", speaker=alert.speaker.name, **_alert(finding))
+                    self._alert(alert, finding)
 
     def summary(self, coverage: Sequence[Coverage], real_time_factor: float) -> None:
         """Write the last line."""
+        for alert, finding in self._news.rest():
+            self._alert(alert, finding)
         self._line(
             "summary",
             speakers=len(coverage),
@@ -61,6 +60,10 @@ class JsonReport:
             alerts=self._alerts,
             real_time_factor=_round(real_time_factor),
         )
+
+    def _alert(self, alert: Alert, finding: Finding) -> None:
+        self._alerts += 1
+        self._line("alert", speaker=alert.speaker.name, **_alert(finding))
 
     def _line(self, kind: str, **fields: object) -> None:
         self._write(json.dumps({"type": kind, **fields}))
@@ -72,7 +75,7 @@ class ConsoleReport:
     def __init__(self, console: Console, *, partials: bool = False) -> None:
         self._console = console
         self._partials = partials
-        self._news = _News()
+        self._news = News()
         self._alerts: dict[int, int] = {}
 
     async def emit(self, event: Event) -> None:
@@ -83,12 +86,12 @@ class ConsoleReport:
                 self._print(_clock(segment.start), Text(speaker.name, style="cyan"), said)
             case AlertRaised(alert=alert) | AlertRevised(alert=alert):
                 for finding in self._news.findings(alert):
-                    self._alerts[alert.speaker.id] = self._alerts.get(alert.speaker.id, 0) + 1
-                    label = Text(f"ALERT {alert.speaker.name}", style="bold red")
-                    self._print(_clock(finding.segment.start), label, Text(_reason(finding)))
+                    self._alert(alert, finding)
 
     def summary(self, coverage: Sequence[Coverage], real_time_factor: float) -> None:
         """Print the table of speakers."""
+        for alert, finding in self._news.rest():
+            self._alert(alert, finding)
         table = Table("Speaker", title="Session")
         for column in ("Seconds", "Segments", "Flags", "Alerts"):
             table.add_column(column, justify="right")
@@ -98,6 +101,11 @@ class ConsoleReport:
         seconds = sum(c.heard_seconds for c in coverage)
         self._console.print(table)
         self._console.print(f"{seconds:.1f} s of audio, {real_time_factor:.3f} s of work for each second of it.", highlight=False)
+
+    def _alert(self, alert: Alert, finding: Finding) -> None:
+        self._alerts[alert.speaker.id] = self._alerts.get(alert.speaker.id, 0) + 1
+        label = Text(f"ALERT {alert.speaker.name}", style="bold red")
+        self._print(_clock(finding.segment.start), label, Text(_reason(finding)))
 
     def _print(self, *parts: str | Text) -> None:
         self._console.print(*parts, highlight=False, markup=False, soft_wrap=True)
@@ -112,37 +120,6 @@ class ConsoleReport:
             text.append(f"{left}{segment.text[start:end]}{right}", style="bold red")
             at = end
         return text.append(segment.text[at:])
-
-
-class _News:
-    """Events repeat what they said as more becomes known; this lets each flag and each alerting segment through once."""
-
-    def __init__(self) -> None:
-        self._flags: dict[str, set[Flag]] = {}
-        self._told: dict[str, None] = {}
-
-    def flags(self, segment: TranscriptSegment, flags: Sequence[Flag]) -> list[Flag]:
-        """Those not seen yet."""
-        seen = self._flags.setdefault(segment.id, set())
-        _bound(self._flags)
-        new = [f for f in flags if f not in seen]
-        seen.update(new)
-        return new
-
-    def findings(self, alert: Alert) -> Iterator[Finding]:
-        """Alerting segments not told yet. An early alert waits for its final: nobody hears a recording live."""
-        if alert.state is AlertState.EARLY:
-            return
-        for finding in alert.findings:
-            if finding.verdict.level is Level.ALERT and finding.segment.id not in self._told:
-                self._told[finding.segment.id] = None
-                _bound(self._told)
-                yield finding
-
-
-def _bound(memory: dict[str, set[Flag]] | dict[str, None]) -> None:
-    while len(memory) > MAX_REMEMBERED:
-        del memory[next(iter(memory))]
 
 
 def _segment(segment: TranscriptSegment) -> dict[str, object]:

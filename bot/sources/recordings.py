@@ -17,7 +17,7 @@ from moderation.models import Speaker
 INDEX = "conversation.tsv"
 MAX_RECORDINGS = 2000
 """Files in one session: more is a mistake, such as a music library."""
-_COLUMNS = ("file", "speaker", "start_seconds")
+COLUMNS = ("file", "speaker", "start_seconds")
 
 
 def find_recordings(paths: Sequence[Path], named: Iterable[tuple[str, Path]] = ()) -> list[Recording]:
@@ -83,9 +83,9 @@ def _indexed(index: Path, cast: _Cast) -> list[Recording]:
     try:
         with index.open(encoding="utf-8", newline="") as file:
             rows = csv.DictReader(file, delimiter="\t")
-            missing = [c for c in _COLUMNS if c not in (rows.fieldnames or ())]
+            missing = [c for c in COLUMNS if c not in (rows.fieldnames or ())]
             if missing:
-                raise UndecodableAudio(f"{index}: column {missing[0]} is missing; it needs {', '.join(_COLUMNS)}, separated by tabs.")
+                raise UndecodableAudio(f"{index}: column {missing[0]} is missing; it needs {', '.join(COLUMNS)}, separated by tabs.")
             for row in rows:
                 found.append(_recording(index, rows.line_num, row, cast))
                 if len(found) > MAX_RECORDINGS:
@@ -98,7 +98,7 @@ def _indexed(index: Path, cast: _Cast) -> list[Recording]:
 
 
 def _recording(index: Path, line: int, row: dict[str, str | None], cast: _Cast) -> Recording:
-    name, speaker, start = (row[c] or "" for c in _COLUMNS)
+    name, speaker, start = (row[c] or "" for c in COLUMNS)
     if not name or Path(name).name != name:
         raise UndecodableAudio(f"{index}: line {line}: file must be the name of a file in the same folder.")
     if not speaker.strip():

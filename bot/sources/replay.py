@@ -52,7 +52,7 @@ class ReplaySource:
     ) -> None:
         """`recordings`: (speaker, path, offset in seconds), best `Recording`s. `realtime`: no faster than it was spoken."""
         self._recordings = [Recording(*r) for r in recordings]
-        self._realtime = realtime
+        self.realtime = realtime
         self._clock = clock
         self._speakers = {r.speaker.id: r.speaker for r in self._recordings}
         self._spoken: dict[int, int] = dict.fromkeys(self._speakers, 0)
@@ -68,7 +68,7 @@ class ReplaySource:
         try:
             while batch := await asyncio.to_thread(self._read, items):
                 for at, item in batch:
-                    if self._realtime:
+                    if self.realtime:
                         await self._wait(started + at - self._clock())
                     if self._closed.is_set():
                         return

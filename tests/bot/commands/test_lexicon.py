@@ -15,14 +15,15 @@ from tests.bot.speech.audio import MODEL
 
 pytestmark = pytest.mark.integration
 
-SAMPLE = Path(__file__).parents[3] / "config/lexicon/sample.json"
+LEXICONS = Path(__file__).parents[3] / "config/lexicon"
+SAMPLE, STARTER = LEXICONS / "sample.json", LEXICONS / "starter.json"
 
 
-def test_the_sample_is_valid(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["lexicon", "validate", str(SAMPLE)]) == 0
+def test_the_starter_is_valid(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["lexicon", "validate", str(STARTER)]) == 0
     out = capsys.readouterr().out
     lines = out.splitlines()
-    entries = json.loads(SAMPLE.read_text())
+    entries = json.loads(STARTER.read_text())
     assert lines[0].split()[0] == "category"
     assert [line.split()[0] for line in lines[1:7]] == ["harassment", "hate", "insult", "self_harm", "threat", "all"]
     assert int(lines[6].split()[-1]) == sum(e["type"] != "allow" for e in entries)
@@ -44,7 +45,7 @@ def test_a_bad_lexicon_exits_65_with_every_line(tmp_path: Path, capsys: pytest.C
 
 def test_a_missing_file_exits_65(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["lexicon", "validate", str(tmp_path / "none.json")]) == 65
-    assert "cannot be read" in capsys.readouterr().err
+    assert capsys.readouterr().err == f"{tmp_path / 'none.json'}: the file cannot be read: No such file or directory\n"
 
 
 def test_import_writes_a_lexicon_that_is_valid(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -88,15 +89,15 @@ def test_the_command_offers_exactly_the_formats_there_are() -> None:
 
 def test_coverage_says_what_the_model_cannot_hear_by_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VOSK_MODEL_PATH", str(MODEL))
-    assert main(["lexicon", "coverage", str(SAMPLE)]) == 0
+    assert main(["lexicon", "coverage", str(STARTER)]) == 0
     out = capsys.readouterr().out
-    assert "cannot hear 12 of 40 terms" in out
+    assert "cannot hear 12 of 42 terms" in out
     assert "by category: insult 9" in out
     assert "9: 1" in out
     assert "line 6: insult, severity 3\n" in out
     assert "dimwit" not in out
-    assert main(["lexicon", "coverage", "--words", str(SAMPLE)]) == 0
-    assert "line 34: self_harm, severity 10: kill urself lacks urself; sounds like: kill herself, kill yourself" in capsys.readouterr().out
+    assert main(["lexicon", "coverage", "--words", str(STARTER)]) == 0
+    assert "line 36: self_harm, severity 10: kill urself lacks urself; sounds like: kill herself, kill yourself" in capsys.readouterr().out
 
 
 def test_coverage_of_a_lexicon_that_can_be_heard(
@@ -117,6 +118,22 @@ def test_coverage_needs_a_model_and_a_lexicon(tmp_path: Path, capsys: pytest.Cap
     path.write_text("{")
     assert main(["lexicon", "coverage", str(path)]) == 65
     assert "line 1" in capsys.readouterr().err
+
+
+def test_coverage_reads_the_settings_file_that_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "my.env").write_text(f"VOSK_MODEL_PATH={tmp_path / 'named'}\n")
+    assert main(["lexicon", "coverage", str(SAMPLE), "--env-file", str(tmp_path / "my.env")]) == 78
+    assert f"{tmp_path / 'named'}: there is no such folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["[]", '[{"term": "kill the boss", "type": "allow"}]'])
+def test_a_lexicon_that_can_flag_nothing_is_valid_with_a_warning(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "empty.json"
+    path.write_text(text)
+    assert main(["lexicon", "validate", str(path)]) == 0
+    assert "warning: it has no term that flags" in capsys.readouterr().err
+    assert main(["lexicon", "validate", str(SAMPLE)]) == 0
+    assert capsys.readouterr().err == ""
 
 
 HELP = """

@@ -8,6 +8,7 @@ import pty
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -260,6 +261,30 @@ def test_a_bad_lexicon_exits_65(tmp_path: Path) -> None:
     assert done.returncode == 65, done.stderr
     assert "Traceback" not in done.stderr
     assert bot(BEN, "--lexicon", tmp_path / "missing.json").returncode == 65
+
+
+def test_scores_count_in_its_alerts_as_in_calls(lexicon: Path, tmp_path: Path) -> None:
+    """A card is edited once the scorer has answered; a line waits for it."""
+    (tmp_path / "my.env").write_text("EARSHOT_EMBEDDED_SCORER=on\n")
+    done = bot(BEN, "--json", "--lexicon", lexicon, "--env-file", tmp_path / "my.env")
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert {f["detector"] for f in of(lines, "flag")} == {"lexicon", "embedded"}
+    (alert,) = of(lines, "alert")
+    assert "found by embedded, lexicon" in alert["reason"]
+    assert alert["severity"] == max(f["severity"] for f in of(lines, "flag"))
+    assert {f["detector"] for f in of([json.loads(x) for x in bot(BEN, "--json", "--lexicon", lexicon).stdout.splitlines()], "flag")} == {
+        "lexicon"
+    }
+
+
+async def test_the_work_of_a_session_at_the_pace_of_speech_is_not_its_waiting() -> None:
+    source = ReplaySource(find_recordings([BEN]), realtime=True)
+    transcriber = VoskTranscriber.load(MODEL, threads=2)
+    waited, began = time.perf_counter(), time.process_time()
+    _, factor = await replay(source, transcriber, [], JsonReport(lambda line: None))
+    waited, worked = time.perf_counter() - waited, time.process_time() - began
+    await transcriber.aclose()
+    assert 0 < factor * source.played_seconds <= worked < waited
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
