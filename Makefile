@@ -9,7 +9,7 @@ OUT ?= bench/results.json
 CODE := bot cogs moderation config tests bench
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test check faults docs fmt bench soak train lock clean
+.PHONY: help setup demo run doctor test check faults docs fmt bench soak train lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 10
@@ -20,7 +20,7 @@ $(VENV)/bin/python:
 
 # What running needs; the lock file says which versions. With the full set-up there it is all in place.
 $(RUN_STAMP): pyproject.toml requirements.lock | $(VENV)/bin/python
-	@test -e $(STAMP) && test ! $(STAMP) -ot requirements.lock || $(PIP) --constraint requirements.lock --editable '.[demo]'
+	@test -e $(STAMP) && test ! $(STAMP) -ot requirements.lock || $(PIP) --constraint requirements.lock --editable '.[demo,postgres]'
 	@touch $@
 
 $(STAMP): pyproject.toml requirements.lock | $(VENV)/bin/python
@@ -28,13 +28,16 @@ $(STAMP): pyproject.toml requirements.lock | $(VENV)/bin/python
 	$(PIP) --no-deps --editable .
 	@touch $@ $(RUN_STAMP)
 
-setup: $(STAMP) ## make .venv with everything the other targets need
+setup: $(STAMP) ## make .venv with everything that developing needs; `make run` and `make demo` need less
 
 demo: $(RUN_STAMP) ## the real bot against a loopback Discord; KEEP=1 stays up, DATABRICKS=1 adds a loopback workspace
 	@$(BIN)/python -m tests.demo $(if $(KEEP),--keep) $(if $(DATABRICKS),--databricks)
 
-run: $(RUN_STAMP) ## the bot (needs DISCORD_TOKEN, see README)
+run: $(RUN_STAMP) ## the bot, with what it needs installed first (see README)
 	@$(BIN)/python -m bot run
+
+doctor: $(RUN_STAMP) ## what the bot still needs, and what to do about it
+	@$(BIN)/python -m bot check
 
 check: $(STAMP) ## format, lint, types, import rules
 	$(BIN)/ruff format --check $(CODE)

@@ -41,7 +41,7 @@ def main() -> int:
         from bench.training.heldout import heldout  # noqa: PLC0415
         from bench.training.recipe import CATEGORIES, Recipe, Training  # noqa: PLC0415
     except ModuleNotFoundError as error:
-        print(f"{error.name} is missing: install the extra `train` (pip install 'earshot[train]')", file=sys.stderr)
+        print(f"{error.name} is missing: install the extra `train` (.venv/bin/pip install '.[train]' in Earshot's folder)", file=sys.stderr)
         return 1
     threadpool_limits(1)  # the matrices are small: more threads wait for each other
     recipe = Recipe()

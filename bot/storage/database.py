@@ -183,7 +183,8 @@ def _engine(url: URL) -> AsyncEngine:
         arguments = {"connect_timeout": CONNECT_SECONDS, "application_name": "earshot"}
         return create_async_engine(url, hide_parameters=True, pool_pre_ping=True, pool_timeout=POOL_SECONDS, connect_args=arguments)
     except ImportError:
-        raise SettingsError(["DATABASE_URL: PostgreSQL needs a driver that is not installed; pip install 'earshot[postgres]'"]) from None
+        advice = "run `.venv/bin/pip install '.[postgres]'` in Earshot's folder, or `make run`, which brings it"
+        raise SettingsError([f"DATABASE_URL: PostgreSQL needs a driver that is not installed; {advice}"]) from None
 
 
 def _prepare_sqlite(connection: Any, _: ConnectionPoolEntry) -> None:  # noqa: ANN401 (the driver's)
