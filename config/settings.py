@@ -172,7 +172,10 @@ class Settings(BaseSettings):
         _API, "Port the HTTP side listens on; 0 takes a free one.", 8080, expects="a port number from 0 to 65535", ge=0, le=65535
     )
     api_token: _Token | None = _setting(
-        _API, "Clients send it as `Authorization: Bearer …`; then everything but `/health` and `/ready` needs it.", expects="a token"
+        _API,
+        "Clients send it as `Authorization: Bearer …`; then everything but `/health` and `/ready` needs it. 16 characters or more where "
+        "API_HOST is not loopback.",
+        expects="a token",
     )
     api_read_token: _Token | None = _setting(
         _API, "A second token, for those who may look and change nothing; needs API_TOKEN beside it.", expects="a token"

@@ -1,6 +1,7 @@
 """`python -m bot api` from outside: what it serves without a bot, and what strangers' requests find."""
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -66,6 +67,24 @@ async def test_strangers_requests_find_nothing(url: str, tmp_path: Path) -> None
     rules = ("--exclude-path", "/api/events", "--exclude-checks", "positive_data_acceptance")
     code, told = await examine(url, tmp_path, "-H", "Authorization: Bearer a-token", *rules)
     assert code == 0, told
+
+
+async def test_what_is_likely_not_meant_is_in_the_log_of_the_start(tmp_path: Path) -> None:
+    (tmp_path / "empty.json").write_text("[]")
+    env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(PROJECT), "VOSK_MODEL_PATH": str(MODEL), "API_PORT": "0", "LOG_FORMAT": "json"}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "bot", "api"),
+        cwd=tmp_path,
+        env=env | {"API_TOKE": "secret", "FLAG_TERMS_PATH": "empty.json"},
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert process.stderr is not None
+    lines = [json.loads(await asyncio.wait_for(process.stderr.readline(), 60)) for _ in range(3)]
+    process.terminate()
+    assert await asyncio.wait_for(process.wait(), 30) == 0
+    assert [line["level"] for line in lines] == ["WARNING", "WARNING", "INFO"]
+    assert lines[0]["advice"].startswith("API_TOKE: there is no such setting; did you mean API_TOKEN?")
+    assert lines[1]["advice"].startswith("FLAG_TERMS_PATH: empty.json has no term that flags")
 
 
 async def test_the_command_serves_and_stops_cleanly(tmp_path: Path) -> None:
