@@ -48,7 +48,7 @@ check: $(STAMP) ## format, lint, types, import rules
 test: check ## everything CI checks
 	$(BIN)/pytest -n 4 --dist loadscope --no-loadscope-reorder
 
-faults: $(STAMP) ## bring about every fault and measure what it costs; WRITE=1 puts the table into README.md
+faults: $(STAMP) ## bring about every fault and measure what it costs; WRITE=1 puts the table into tests/README.md
 	@$(BIN)/python -m tests.faults $(if $(WRITE),--write)
 
 docs: $(STAMP) ## rewrite the generated parts of README.md

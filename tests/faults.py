@@ -1,6 +1,6 @@
 """`make faults`: every fault that a bot in Discord meets, brought about in the loopback, and what came of it, measured.
 
-    python -m tests.faults [NAME…] [--write]      prints a Markdown table; --write puts it into README.md
+    python -m tests.faults [NAME…] [--write]      prints a Markdown table; --write puts it into tests/README.md
 
 For each fault: what was lost (speech that was sent and not heard, alerts that did not arrive), what moderators read, how long it took
 until all was as before. Somebody speaks all the while, in real time. What the table says about a fault is tested elsewhere, one by one.
@@ -35,7 +35,7 @@ from tests.loopback.faults import Fault as RestFault
 from tests.loopback.permissions import BOT, Permission
 from tests.loopback.snowflake import shard_of
 from tests.loopback.state import Message
-from tests.readme import README, with_section
+from tests.readme import TESTS_README, with_section
 from tests.scenario import Stage, conversation, open_stage
 from tests.test_crash import INSULT, MESSAGES, open_world
 
@@ -505,7 +505,7 @@ def main() -> int:
     """The command line; 1 when a fault could not be measured."""
     parser = argparse.ArgumentParser(prog="make faults", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help="only faults whose name contains one of these")
-    parser.add_argument("--write", action="store_true", help="put the table into README.md")
+    parser.add_argument("--write", action="store_true", help="put the table into tests/README.md")
     args = parser.parse_args()
     names = [name for name in FAULTS if not args.names or any(part in name for part in args.names)]
     if not names:
@@ -517,7 +517,7 @@ def main() -> int:
         rows = asyncio.run(measure(names, progress))
     sys.stdout.write(table(rows) + "\n")
     if args.write:
-        README.write_text(with_section(README.read_text(encoding="utf-8"), "faults", table(rows)), encoding="utf-8")
+        TESTS_README.write_text(with_section(TESTS_README.read_text(encoding="utf-8"), "faults", table(rows)), encoding="utf-8")
     return int(any(row.lost == "not measured" for row in rows.values()))
 
 

@@ -6,13 +6,15 @@ from pathlib import Path
 from config.settings import settings_table
 
 README = Path(__file__).parent.parent / "README.md"
+TESTS_README = Path(__file__).parent / "README.md"
+BENCH_README = README.parent / "bench" / "README.md"
 
 
 def with_section(text: str, name: str, body: str) -> str:
     """`text` with what stands between `<!-- name -->` and `<!-- /name -->` replaced."""
     pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
     if not pattern.search(text):
-        raise ValueError(f"README.md has no section {name}")
+        raise ValueError(f"there is no section {name} to write to")
     return pattern.sub(lambda m: f"{m[1]}{body.strip()}\n{m[2]}", text)
 
 
