@@ -203,7 +203,7 @@ async def abort(at: Scene) -> None:
 
 async def kick(at: Scene) -> None:
     await at.stage.discord.voice_leave(at.stage.discord.bot_in(at.stage.guild.id))
-    await at.stage.discord.wait_for(at.stage.cards, 15.0, what="the notice")
+    await at.stage.discord.wait_for(at.stage.cards, what="the notice")
 
 
 async def crash(at: Scene) -> None:
@@ -229,7 +229,7 @@ async def deafen(at: Scene) -> None:
     bot = at.stage.discord.bot_in(at.stage.guild.id)
     at.stage.discord.server_mute(bot, deaf=True)
     at.stage.voice.client(bot.id).deafened = True
-    await at.stage.discord.wait_for(at.stage.cards, 15.0, what="the notice")
+    await at.stage.discord.wait_for(at.stage.cards, what="the notice")
     await asyncio.sleep(2.0)
     at.stage.discord.server_mute(bot, deaf=False)
     at.stage.voice.client(bot.id).deafened = False
@@ -242,7 +242,7 @@ async def afk(at: Scene) -> None:
     await at.stage.discord.wait_for(lambda: guild.get_channel(channel.id))
     guild._afk_channel_id = channel.id
     await at.stage.discord.voice_move(at.stage.discord.bot_in(at.stage.guild.id), channel)
-    await at.stage.discord.wait_for(at.stage.cards, 15.0, what="the notice")
+    await at.stage.discord.wait_for(at.stage.cards, what="the notice")
 
 
 async def alone(folder: Path) -> Row:
@@ -301,7 +301,7 @@ async def on_stage(folder: Path) -> Row:
 async def resume(at: Scene) -> None:
     gateway = at.stage.discord.gateway
     await gateway.close(4000)
-    await at.stage.discord.wait_for(lambda: gateway.resumes and all(at.stage.app.client.connected().values()), 15.0, what="the resume")
+    await at.stage.discord.wait_for(lambda: gateway.resumes and all(at.stage.app.client.connected().values()), what="the resume")
 
 
 async def fresh_identify(at: Scene) -> None:
@@ -315,7 +315,7 @@ async def other_shard(at: Scene) -> None:
     """The shard that is not the server's loses its session and identifies anew."""
     gateway, other = at.stage.discord.gateway, 1 - shard_of(at.stage.guild.id, 2)
     await gateway.invalidate(shard=other)
-    await at.stage.discord.wait_for(lambda: gateway.identifies == 3 and all(at.stage.app.client.connected().values()), 15.0)
+    await at.stage.discord.wait_for(lambda: gateway.identifies == 3 and all(at.stage.app.client.connected().values()))
 
 
 # ---- alerts and rows --------------------------------------------------------------------------------------------------------------

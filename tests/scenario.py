@@ -168,7 +168,7 @@ async def open_stage(
     more: Mapping[str, Any] = MappingProxyType({}),
 ) -> AsyncIterator[Stage]:
     """The loopback world, and the bot connected to it. `folder` takes what the bot keeps; `more`: other settings, by field."""
-    voice = VoiceServer(seed=seed)
+    voice = VoiceServer(seed=seed, dave_timeout=2.0)  # a bot that lost its keys is waited for as long
     async with LoopbackDiscord(voice, shards=shards) as discord:
         guild = discord.add_guild("Earshot demo")
         lobby, alerts = discord.add_voice_channel(guild, "General"), discord.add_text_channel(guild, "mod-alerts")
@@ -191,6 +191,6 @@ async def open_bot(discord: LoopbackDiscord, settings: Settings) -> AsyncIterato
         app.client._connection.guild_ready_timeout = 0.05  # 2 s, for guilds that may still come: here none will
         app.client.identify_seconds = 0.01
         connection = asyncio.create_task(app.connect(discord.token), name="discord")
-        await discord.wait_for(lambda: set(app.client.connected()) == app.client.served != set(), 20.0, what="the bot to be ready")
+        await discord.wait_for(lambda: set(app.client.connected()) == app.client.served != set(), what="the bot to be ready")
         yield app
     await connection

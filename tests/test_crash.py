@@ -70,7 +70,7 @@ class World:
         }
         with (self.folder / "bot.log").open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(sys.executable, "-m", "tests.bot_process", env=env, cwd=ROOT, stderr=log)
-        await self.discord.wait_for(lambda: self.discord.gateway.identifies != before, 30.0, what="the bot to log in")
+        await self.discord.wait_for(lambda: self.discord.gateway.identifies != before, what="the bot to log in")
 
     async def kill(self) -> None:
         """As the kernel does when memory is short: no handler runs."""
@@ -82,7 +82,7 @@ class World:
         """As an operator does."""
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
-        assert await asyncio.wait_for(self.process.wait(), 20) == 0
+        assert await asyncio.wait_for(self.process.wait(), 60) == 0
 
     async def listen(self) -> None:
         """A moderator calls the bot in; the speaker is there."""
@@ -117,7 +117,7 @@ class World:
 
     async def settled(self) -> None:
         """Wait until the outbox is empty: nothing more will be posted."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while await self.rows("SELECT alert_id FROM outbox"):  # noqa: ASYNC110 - another process empties it
                 await asyncio.sleep(0.05)
 
@@ -157,13 +157,13 @@ async def test_killed_before_discord_was_asked(world: World) -> None:
     await world.listen()
     world.discord.faults.append(Fault("POST", MESSAGES, drop=True, delay=HELD))
     await world.say(INSULT)
-    await world.discord.wait_for(lambda: world.asked("POST"), 20.0, what="the card to be on its way")
+    await world.discord.wait_for(lambda: world.asked("POST"), what="the card to be on its way")
     await world.kill()
     ((payload,),) = await world.rows("SELECT payload FROM outbox")
     assert json.loads(str(payload))["segment"]["text"] == INSULT
     kept = await world.rows("SELECT id FROM segments")
     await world.start()
-    await world.discord.wait_for(world.cards, 20.0, what="the card")
+    await world.discord.wait_for(world.cards, what="the card")
     await world.settled()
     await world.stop()
     assert "pathetic" in world.cards()[0].embeds[0]["description"]
@@ -180,7 +180,7 @@ async def test_killed_when_the_card_stood_and_nobody_knew(world: World) -> None:
     hold = Fault("GET", MESSAGES, drop=True, delay=HELD)
     world.discord.faults += [Fault("POST", MESSAGES, drop=True, when="after"), hold]
     await world.say(INSULT)
-    await world.discord.wait_for(lambda: hold.used, 20.0, what="the bot to look for its card")
+    await world.discord.wait_for(lambda: hold.used, what="the bot to look for its card")
     await world.kill()
     assert len(world.cards()) == 1
     assert await world.rows("SELECT message_id FROM outbox") == [(None,)]
@@ -198,7 +198,7 @@ async def test_killed_during_an_edit(world: World) -> None:
     await world.listen()
     world.discord.faults.append(Fault("PATCH", MESSAGE, drop=True, delay=HELD))
     await world.say(EARLY)
-    await world.discord.wait_for(lambda: world.asked("PATCH"), 20.0, what="the edit")
+    await world.discord.wait_for(lambda: world.asked("PATCH"), what="the edit")
     assert world.footer().startswith("Early")
     await world.kill()
     await world.start()
@@ -216,10 +216,10 @@ async def test_killed_while_the_database_was_locked(tmp_path: Path, sqlite_url: 
         other = sqlite3.connect(sqlite_url.removeprefix("sqlite:///"), isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         await world.say(INSULT)
-        await world.discord.wait_for(world.cards, 20.0, what="the card, posted from memory")
+        await world.discord.wait_for(world.cards, what="the card, posted from memory")
         journal = tmp_path / "data" / "journal.jsonl"
         done = (SegmentTranscribed.__name__, "AlertSettled")
-        await world.discord.wait_for(lambda: journal.exists() and all(k in journal.read_text() for k in done), 20.0, what="the journal")
+        await world.discord.wait_for(lambda: journal.exists() and all(k in journal.read_text() for k in done), what="the journal")
         await world.kill()
         other.execute("ROLLBACK")
         other.close()

@@ -85,7 +85,7 @@ async def play(folder: Path) -> Evening:
 
 
 def get(port: int, path: str) -> dict[str, Any]:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=30) as answer:
         body: dict[str, Any] = json.load(answer)
         return body
 

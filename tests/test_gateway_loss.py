@@ -42,10 +42,10 @@ async def speaks_through(stage: Stage, loss: Callable[[], Awaitable[None]], back
     await stage.discord.wait_for(lambda: stage.spoken(human.user_id) > spoken + 1.0, what="the middle of the line")
     await loss()
     await talking
-    await stage.discord.wait_for(back, 15.0, what="the gateway")
+    await stage.discord.wait_for(back, what="the gateway")
     for line in LINES[1:]:
         await human.say(line.path, speed=4.0)
-    await stage.discord.wait_for(lambda: len(transcribed(stage).split()) >= len(SAID.split()), 15.0, what="all words")
+    await stage.discord.wait_for(lambda: len(transcribed(stage).split()) >= len(SAID.split()), what="all words")
     return transcribed(stage)
 
 
@@ -108,7 +108,7 @@ async def test_after_a_fresh_identify_the_bot_says_where_it_is_and_the_session_g
     else:
         gateway.refuse_resumes = True
         gateway.drop()
-    await stage.discord.wait_for(lambda: before.health().reconnects and before.health().connected, 20.0, what="the voice connection")
+    await stage.discord.wait_for(lambda: before.health().reconnects and before.health().connected, what="the voice connection")
     assert gateway.identifies == 2
     assert stage.guild.voice_states[stage.discord.world.bot.id].channel_id == stage.lobby.id
     await is_heard(stage)
@@ -130,10 +130,10 @@ async def test_a_call_that_ends_while_the_gateway_is_away_is_joined_again_when_i
     gateway.drop()
     await stage.discord.wait_for(lambda: not any(stage.app.client.connected().values()), what="the loss")
     await stage.voice.close_client(guild_id=stage.guild.id, user_id=stage.discord.world.bot.id, code=1000)
-    await stage.discord.wait_for(lambda: diary.count(SessionInterrupted), 15.0, what="the end")
+    await stage.discord.wait_for(lambda: diary.count(SessionInterrupted), what="the end")
     lost = stage.app.services.supervisor.returning(stage.guild.id)
     assert lost is not None
-    await stage.discord.wait_for(lambda: lost.attempts, 15.0, what="an attempt in vain")
+    await stage.discord.wait_for(lambda: lost.attempts, what="an attempt in vain")
     gateway.unreachable = False
-    await stage.discord.wait_for(lambda: diary.count(SessionResumed), 30.0, what="the bot to be back")
+    await stage.discord.wait_for(lambda: diary.count(SessionResumed), what="the bot to be back")
     await is_heard(stage)

@@ -65,7 +65,7 @@ class Quoting:
 def ask(port: int, path: str, **headers: str) -> str:
     request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers=headers)
     try:
-        with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
             return f"{answer.headers}{answer.read().decode()}"
     except urllib.error.HTTPError as refused:
         with refused:
@@ -84,7 +84,7 @@ async def through_everything(stage: Stage) -> dict[str, str]:
     await stage.play([replace(line, start=0.0)])
     await stage.settle(20.0)
     await stage.app.recorder.emit(stage_event(stage))
-    await stage.discord.wait_for(lambda: stage.app.recorder.failed, 10.0, what="the database to refuse")
+    await stage.discord.wait_for(lambda: stage.app.recorder.failed, what="the database to refuse")
     port = stage.app.api_port
     await asyncio.to_thread(ask, port, "/idiot?name=Quentin-Quibble", Authorization=f"Bearer {stage.discord.token}")
     shown = {path: await asyncio.to_thread(ask, port, path) for path in ("/metrics", "/ready", "/health")}

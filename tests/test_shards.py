@@ -89,7 +89,7 @@ class Country:
         """Wait until all that was said there is transcribed; every word of it."""
         ids = [self.places[shard].guild.id for shard in shards]
         enough = len(SAID.split())
-        await self.discord.wait_for(lambda: all(len(ears.words(i).split()) >= enough for i in ids), 15.0, what="what was said")
+        await self.discord.wait_for(lambda: all(len(ears.words(i).split()) >= enough for i in ids), what="what was said")
         assert all(ears.words(i) == SAID for i in ids)
 
 
@@ -138,10 +138,10 @@ async def test_one_shard_reconnects_while_both_shards_calls_go_on(tmp_path: Path
             await lose()
         running = app.services.sessions.running(at.places[1].guild.id)
         assert running is not None
-        await at.discord.wait_for(lambda: levers.resumes or levers.identifies == 3, 15.0, what="the shard")
-        await at.discord.wait_for(lambda: all(app.client.connected().values()) and running.source.health().connected, 15.0)
+        await at.discord.wait_for(lambda: levers.resumes or levers.identifies == 3, what="the shard")
+        await at.discord.wait_for(lambda: all(app.client.connected().values()) and running.source.health().connected)
         if way != "resume":
-            await at.discord.wait_for(lambda: running.source.health().reconnects, 15.0, what="its voice connection")
+            await at.discord.wait_for(lambda: running.source.health().reconnects, what="its voice connection")
             await at.voice.settled(at.places[1].lobby.id)
             await at.speak(1)
         await other
@@ -162,7 +162,7 @@ async def test_a_shard_that_is_down_is_degraded_by_name_and_counted(tmp_path: Pa
         await at.discord.wait_for(lambda: not app.client.connected()[0], what="the other loss")
         assert gateway(app.client).status is Status.DOWN
         at.discord.gateway.unreachable = False
-        await at.discord.wait_for(lambda: gateway(app.client).status is Status.OK, 20.0, what="both to be back")
+        await at.discord.wait_for(lambda: gateway(app.client).status is Status.OK, what="both to be back")
         assert at.discord.gateway.identifies == 2, "both resumed"
 
 
@@ -194,7 +194,7 @@ async def test_two_processes_share_a_database_and_leave_each_others_sessions_alo
                     await at.heard(ears, 0)
                     await at.heard(others, 1)
                 running = functools.partial(second.services.sessions.running, at.places[1].guild.id)
-                await at.discord.wait_for(running, 15.0, what="its seat")
+                await at.discord.wait_for(running, what="its seat")
                 assert second.services.sessions.running(seat) is None
                 assert second.services.supervisor.returning(seat) is None
         async with stored_in(postgres_url) as rows:

@@ -73,7 +73,7 @@ async def is_heard(stage: Stage) -> None:
     await stage.voice.settled(stage.lobby.id)
     known = len(stage.watcher.segments)
     await stage.voice.human(stage.members[LINE.speaker].id).say(LINE.path, speed=4.0)
-    await stage.discord.wait_for(lambda: len(stage.watcher.segments) > known, 10.0, what="the line to be transcribed")
+    await stage.discord.wait_for(lambda: len(stage.watcher.segments) > known, what="the line to be transcribed")
     assert stage.watcher.segments[-1][1].text == LINE.text
 
 
@@ -81,7 +81,7 @@ async def is_heard(stage: Stage) -> None:
 async def test_a_close_that_ends_the_connection_for_good_is_joined_again(stage: Stage, diary: FakeDiary, code: int) -> None:
     bot = stage.discord.bot_in(stage.guild.id)
     await stage.voice.close_client(guild_id=stage.guild.id, user_id=bot.id, code=code)
-    await stage.discord.wait_for(lambda: diary.count(SessionResumed), 15.0, what="the bot to be back")
+    await stage.discord.wait_for(lambda: diary.count(SessionResumed), what="the bot to be back")
     await is_heard(stage)
     assert not stage.cards()
 
@@ -91,7 +91,7 @@ async def test_other_closes_are_mended_inside_the_session(stage: Stage, diary: F
     bot = stage.discord.bot_in(stage.guild.id)
     before = source(stage)
     await stage.voice.close_client(guild_id=stage.guild.id, user_id=bot.id, code=code)
-    await stage.discord.wait_for(lambda: before.health().reconnects and before.health().connected, 15.0, what="the reconnect")
+    await stage.discord.wait_for(lambda: before.health().reconnects and before.health().connected, what="the reconnect")
     await is_heard(stage)
     assert source(stage) is before
     assert not diary.count(SessionEnded)
@@ -99,7 +99,7 @@ async def test_other_closes_are_mended_inside_the_session(stage: Stage, diary: F
 
 async def test_a_kick_is_a_clean_end_and_moderators_are_told(stage: Stage, diary: FakeDiary) -> None:
     await stage.discord.voice_leave(stage.discord.bot_in(stage.guild.id))
-    (card,) = await stage.discord.wait_for(stage.cards, 10.0, what="the notice")
+    (card,) = await stage.discord.wait_for(stage.cards, what="the notice")
     title, text = embed(card)
     assert title == "I no longer listen"
     assert f"<#{stage.lobby.id}>" in text
@@ -112,7 +112,7 @@ async def test_a_kick_is_a_clean_end_and_moderators_are_told(stage: Stage, diary
 async def test_leave_stops_the_return(stage: Stage, diary: FakeDiary) -> None:
     stage.discord.voice_states.servers_down = True
     await stage.voice.close_client(guild_id=stage.guild.id, user_id=stage.discord.world.bot.id, code=1000)
-    await stage.discord.wait_for(lambda: diary.count(SessionInterrupted), 10.0)
+    await stage.discord.wait_for(lambda: diary.count(SessionInterrupted))
     status = await stage.discord.slash(stage.moderator, stage.alerts, "voice status", timeout=30.0)
     assert "keep trying to return" in status.content
     reply = await stage.discord.slash(stage.moderator, stage.alerts, "voice leave", timeout=30.0)
@@ -130,8 +130,8 @@ async def test_lost_keys_are_noticed_mended_and_told(stage: Stage, diary: FakeDi
     client._connection.dave_session = lost
     human = stage.voice.human(stage.members[LINE.speaker].id)
     talking = asyncio.create_task(human.say(LINE.path.read_bytes()[44:] * 20))
-    unheard = await stage.discord.wait_for(lambda: diary.count(SpeakerUnheard), 30.0, what="deafness to be noticed")
-    await stage.discord.wait_for(lambda: diary.count(SpeakerHeardAgain) >= unheard, 30.0, what="keys to be back")
+    unheard = await stage.discord.wait_for(lambda: diary.count(SpeakerUnheard), what="deafness to be noticed")
+    await stage.discord.wait_for(lambda: diary.count(SpeakerHeardAgain) >= unheard, what="keys to be back")
     talking.cancel()
     (first,) = [e for e in diary.events if isinstance(e, SpeakerUnheard)]
     assert first.speaker.id == stage.members[LINE.speaker].id
@@ -144,7 +144,7 @@ async def test_a_speaker_who_stays_unheard_is_told_of_by_name_and_again_when_hea
     human = stage.voice.human(speaker.id)
     audio = LINE.path.read_bytes()[44:]
     talking = asyncio.create_task(human.say(audio * 40, plain=True))
-    (card,) = await stage.discord.wait_for(stage.cards, 30.0, what="the notice")
+    (card,) = await stage.discord.wait_for(stage.cards, what="the notice")
     title, text = embed(card)
     assert "cannot hear" in title
     assert f"<@{speaker.id}>" in text
@@ -152,7 +152,7 @@ async def test_a_speaker_who_stays_unheard_is_told_of_by_name_and_again_when_hea
     await asyncio.wait({talking})
     while not diary.count(SpeakerHeardAgain):  # a rejoin may be under way: what is said meanwhile is lost
         await human.say(LINE.path, speed=4.0)
-    await stage.discord.wait_for(lambda: "heard again" in embed(stage.cards()[0])[0], 15.0, what="the notice to be edited")
+    await stage.discord.wait_for(lambda: "heard again" in embed(stage.cards()[0])[0], what="the notice to be edited")
     await is_heard(stage)
     assert len(stage.cards()) == 1
 
@@ -160,27 +160,27 @@ async def test_a_speaker_who_stays_unheard_is_told_of_by_name_and_again_when_hea
 async def test_a_deafened_bot_says_so(stage: Stage) -> None:
     bot = stage.discord.bot_in(stage.guild.id)
     stage.discord.server_mute(bot, deaf=True)
-    (card,) = await stage.discord.wait_for(stage.cards, 10.0, what="the notice")
+    (card,) = await stage.discord.wait_for(stage.cards, what="the notice")
     assert "Undeafen me" in embed(card)[1]
     stage.discord.server_mute(bot, deaf=False)
-    await stage.discord.wait_for(lambda: "No longer" in embed(card)[0], 10.0, what="the notice to be edited")
+    await stage.discord.wait_for(lambda: "No longer" in embed(card)[0], what="the notice to be edited")
 
 
 async def test_moved_by_a_moderator_the_session_names_its_new_channel(stage: Stage, diary: FakeDiary) -> None:
     garden = stage.discord.add_voice_channel(stage.guild, "Garden")
     await stage.discord.voice_move(stage.discord.bot_in(stage.guild.id), garden)
-    await stage.discord.wait_for(lambda: diary.count(SessionMoved), 10.0, what="the move")
+    await stage.discord.wait_for(lambda: diary.count(SessionMoved), what="the move")
     running = stage.app.services.sessions.running(stage.guild.id)
     assert running is not None
     assert (running.session.channel_id, running.session.channel_name) == (garden.id, "Garden")
-    await stage.discord.wait_for(lambda: garden.status, 10.0, what="the members there to be told")
+    await stage.discord.wait_for(lambda: garden.status, what="the members there to be told")
     assert not diary.count(SessionEnded)
     speaker = stage.members[LINE.speaker]
     await stage.discord.voice_move(speaker, garden)
     await stage.voice.settled(garden.id, clients=1)
-    await stage.discord.wait_for(lambda: source(stage).listening and source(stage).health().connected, 10.0)
+    await stage.discord.wait_for(lambda: source(stage).listening and source(stage).health().connected)
     await stage.voice.human(speaker.id).say(LINE.path, speed=4.0)
-    said = await stage.discord.wait_for(lambda: [e for e in diary.events if isinstance(e, SegmentTranscribed)], 10.0, what="the line")
+    said = await stage.discord.wait_for(lambda: [e for e in diary.events if isinstance(e, SegmentTranscribed)], what="the line")
     assert {e.session.channel_id for e in said} == {garden.id}
     await stage.finish()
     (ended,) = [e for e in diary.events if isinstance(e, SessionEnded)]
@@ -194,7 +194,7 @@ async def test_the_afk_channel_is_never_followed(stage: Stage, diary: FakeDiary)
     await stage.discord.wait_for(lambda: guild.get_channel(afk.id))
     guild._afk_channel_id = afk.id
     await stage.discord.voice_move(stage.discord.bot_in(stage.guild.id), afk)
-    (card,) = await stage.discord.wait_for(stage.cards, 10.0, what="the notice")
+    (card,) = await stage.discord.wait_for(stage.cards, what="the notice")
     assert "AFK" in embed(card)[1]
     assert diary.count(SessionEnded) == 1
     assert not diary.count(SessionInterrupted)
@@ -210,16 +210,16 @@ async def test_status_is_a_live_panel(stage: Stage) -> None:
     names = [each["name"] for each in reply.embeds[0]["fields"]]
     assert names[:3] == ["All well", "Line", "Encryption"]
     await stage.finish()
-    await stage.discord.wait_for(lambda: reply.embeds[0]["title"] == "Left", 10.0, what="the panel to say that it is over")
+    await stage.discord.wait_for(lambda: reply.embeds[0]["title"] == "Left", what="the panel to say that it is over")
 
 
 async def test_watched_channels_are_joined_by_themselves(tmp_path: Path) -> None:
     async with open_stage(tmp_path) as stage:
-        await stage.discord.wait_for(lambda: stage.app.services.watch.ready, 5.0)
+        await stage.discord.wait_for(lambda: stage.app.services.watch.ready)
         reply = await stage.discord.slash(stage.moderator, stage.alerts, "voice watch", channel=stage.lobby, timeout=30.0)
         assert f"1. <#{stage.lobby.id}>" in reply.content
         await stage.discord.voice_join(stage.members[LINE.speaker], stage.lobby)
-        await stage.discord.wait_for(lambda: stage.lobby.status, 15.0, what="the bot to join by itself")
+        await stage.discord.wait_for(lambda: stage.lobby.status, what="the bot to join by itself")
         await is_heard(stage)
         status = await stage.discord.slash(stage.moderator, stage.alerts, "voice status", timeout=30.0)
         (watched,) = [each["value"] for each in status.embeds[0]["fields"] if each["name"] == "Watched"]
@@ -238,5 +238,5 @@ async def test_after_a_restart_the_bot_is_back_where_it_was(tmp_path: Path) -> N
             async with open_bot(discord, settings) as app:
                 if start == 0:
                     await app.services.sessions.start(guild.id, lobby.id, "General")
-                await discord.wait_for(lambda: app.services.sessions.running(guild.id), 15.0, what="the session")
+                await discord.wait_for(lambda: app.services.sessions.running(guild.id), what="the session")
             assert not guild.voice_states.get(discord.world.bot.id)

@@ -47,7 +47,7 @@ async def say(stage: Stage, text: str) -> None:
     """As fast as the sockets take it; until the cards stand as they should."""
     (line,) = [line for line in conversation() if line.text == text]
     await stage.voice.human(stage.members[line.speaker].id).say(line.path, speed=math.inf)
-    await stage.discord.wait_for(lambda: any(text in flat(card) for card in descriptions(stage)), 15.0, what="a card about it")
+    await stage.discord.wait_for(lambda: any(text in flat(card) for card in descriptions(stage)), what="a card about it")
 
 
 def descriptions(stage: Stage) -> list[str]:
@@ -70,7 +70,7 @@ def http(stage: Stage, path: str, body: object = None) -> tuple[int, Any]:
         f"http://127.0.0.1:{stage.app.api_port}{path}", data=data, headers={"Content-Type": "application/json"}
     )
     try:
-        with urllib.request.urlopen(request, timeout=15) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as refusal:
         return refusal.code, refusal.read().decode()
@@ -100,7 +100,7 @@ async def test_an_evening_with_an_endpoint_that_works_hangs_fails_and_dies(tmp_p
         await say(stage, INSULT_TOO)
         await workspace.stop()
         await say(stage, THREAT)
-        await stage.discord.wait_for(lambda: "databricks did not answer" in detectors(stage, THREAT), 15.0, what="the card to say so")
+        await stage.discord.wait_for(lambda: "databricks did not answer" in detectors(stage, THREAT), what="the card to say so")
 
         status, ready = await asyncio.to_thread(http, stage, "/ready")
         state = json.loads(ready)["databricks_serving"]

@@ -291,7 +291,7 @@ async def test_closing_leaves_what_fails_to_the_next_process() -> None:
     desk = Desk(FakeDelivery(failures=10**6, retry_after=60.0))
     await desk.dispatcher.emit(AlertRaised(alert()))
     desk.dispatcher.close()
-    await asyncio.wait_for(desk.dispatcher.run(), 5)
+    await asyncio.wait_for(desk.dispatcher.run(), 60)
     assert desk.dispatcher.waiting == 1
     assert isinstance(desk.records.kept[-1], AlertWaiting)
     assert desk.dispatcher.delayed()[0] == 1
@@ -303,7 +303,7 @@ async def test_when_discord_is_there_again_nothing_waits_for_its_pause() -> None
     running = asyncio.create_task(desk.dispatcher.run())
     await desk.delivery.reached.wait()
     await desk.dispatcher.hurry()
-    await asyncio.wait_for(desk.dispatcher.drained(), 5)
+    await asyncio.wait_for(desk.dispatcher.drained(), 60)
     desk.dispatcher.close()
     await running
     assert len(desk.delivery.posts) == 1

@@ -45,16 +45,16 @@ def alert(stage: Stage, utterance: int = 0, state: AlertState = AlertState.EARLY
 async def deliver(stage: Stage, about: Alert) -> Message:
     """Raise it, confirm it once it is posted, and give back its one card."""
     await stage.app.events.emit(AlertRaised(about))
-    await asyncio.wait_for(stage.app.dispatcher.drained(), 20)
+    await asyncio.wait_for(stage.app.dispatcher.drained(), 60)
     await stage.app.events.emit(AlertRevised(replace(about, state=AlertState.CONFIRMED)))
-    await asyncio.wait_for(stage.app.dispatcher.drained(), 20)
+    await asyncio.wait_for(stage.app.dispatcher.drained(), 60)
     (card,) = stage.cards()
     return card
 
 
 async def ready(stage: Stage) -> dict[str, Any]:
     def get() -> dict[str, Any]:
-        with urllib.request.urlopen(f"http://127.0.0.1:{stage.app.api_port}/ready", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{stage.app.api_port}/ready", timeout=30) as answer:
             found: dict[str, Any] = json.load(answer)
             return found
 
@@ -91,7 +91,7 @@ async def test_the_look_fails_too_and_discord_has_forgotten_the_nonce(stage: Sta
     await stage.app.events.emit(AlertRaised(about))
     await stage.discord.wait_for(lambda: stage.discord.faults[1].used == 2, what="two looks in vain")
     stage.discord.messages._nonces.clear()
-    await asyncio.wait_for(stage.app.dispatcher.drained(), 20)
+    await asyncio.wait_for(stage.app.dispatcher.drained(), 60)
     assert len(stage.cards()) == 1
     assert stage.app.dispatcher.stats.found == 1
 
@@ -107,7 +107,7 @@ async def test_a_long_retry_after_is_honoured_and_ready_says_that_an_alert_waits
     assert found["detail"].startswith("1 alerts wait for Discord")
     stage.discord.faults.clear()
     await stage.app.dispatcher.hurry()
-    await asyncio.wait_for(stage.app.dispatcher.drained(), 20)
+    await asyncio.wait_for(stage.app.dispatcher.drained(), 60)
     assert len(stage.cards()) == 1
 
 
@@ -118,17 +118,17 @@ async def test_a_permission_that_comes_back_brings_the_alert(stage: Stage) -> No
     await stage.discord.wait_for(lambda: stage.app.dispatcher.stats.retried, what="the refusal")
     stage.discord.overwrite(stage.alerts, role, allow=Permission.SEND_MESSAGES)
     await stage.app.dispatcher.hurry()
-    await asyncio.wait_for(stage.app.dispatcher.drained(), 20)
+    await asyncio.wait_for(stage.app.dispatcher.drained(), 60)
     assert len(stage.cards()) == 1
 
 
 async def test_a_card_that_moderators_deleted_stays_deleted(stage: Stage) -> None:
     about = alert(stage)
     await stage.app.events.emit(AlertRaised(about))
-    await asyncio.wait_for(stage.app.dispatcher.drained(), 20)
+    await asyncio.wait_for(stage.app.dispatcher.drained(), 60)
     stage.discord.messages.delete(stage.cards()[0])
     await stage.app.events.emit(AlertRevised(replace(about, state=AlertState.CONFIRMED)))
-    await asyncio.wait_for(stage.app.dispatcher.drained(), 20)
+    await asyncio.wait_for(stage.app.dispatcher.drained(), 60)
     assert stage.cards() == []
     assert stage.app.dispatcher.stats.undeliverable == 0
 

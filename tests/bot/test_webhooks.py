@@ -69,9 +69,9 @@ def alert(state: AlertState = AlertState.EARLY) -> Alert:
 async def test_an_alert_and_its_revision_are_told_signed(receiver: Receiver, stores: Stores) -> None:
     async with dispatching(stores, receiver.url) as dispatcher:
         await dispatcher.emit(AlertRaised(alert()))
-        await asyncio.wait_for(dispatcher.drained(), 5)
+        await asyncio.wait_for(dispatcher.drained(), 60)
         await dispatcher.emit(AlertRevised(replace(alert(), state=AlertState.CONFIRMED)))
-        await asyncio.wait_for(dispatcher.drained(), 5)
+        await asyncio.wait_for(dispatcher.drained(), 60)
     (first, raised), (second, revised) = receiver.got
     assert first != second
     assert (raised["type"], revised["type"]) == ("alert.raised", "alert.revised")
@@ -85,7 +85,7 @@ async def test_what_is_refused_is_sent_again_under_the_same_id(receiver: Receive
     receiver.answers = [web.Response(status=500), web.Response(status=429, headers={"Retry-After": "0"}), web.Response(status=503)]
     async with dispatching(stores, receiver.url) as dispatcher:
         await dispatcher.emit(AlertRaised(alert()))
-        await asyncio.wait_for(dispatcher.drained(), 10)
+        await asyncio.wait_for(dispatcher.drained(), 60)
     assert len(receiver.got) == 4
     assert len({identity for identity, _ in receiver.got}) == 1
     assert dispatcher.stats.retried == 3
@@ -103,7 +103,7 @@ async def test_what_could_not_be_sent_is_sent_by_the_next_process_under_the_same
     assert left.next_attempt_at is not None
     async with dispatching(stores, url) as dispatcher:
         await dispatcher.hurry()
-        await asyncio.wait_for(dispatcher.drained(), 5)
+        await asyncio.wait_for(dispatcher.drained(), 60)
     assert len(receiver.got) == 2
     assert len({identity for identity, _ in receiver.got}) == 1
 
@@ -112,7 +112,7 @@ async def test_a_receiver_that_is_gone_gets_no_more(receiver: Receiver, stores: 
     receiver.answers = [web.Response(status=410)]
     async with dispatching(stores, receiver.url) as dispatcher:
         await dispatcher.emit(AlertRaised(alert()))
-        await asyncio.wait_for(dispatcher.drained(), 5)
+        await asyncio.wait_for(dispatcher.drained(), 60)
     assert dispatcher.stats.undeliverable == 1
     assert await stores.webhooks.counts() == {"undeliverable": 1}
 

@@ -171,7 +171,7 @@ def file(text: str, name: str = "list.csv") -> Upload:
 
 async def apply(stage: Stage, reply: Reply) -> None:
     await stage.discord.click(stage.moderator, reply, "lexicon-import-apply")
-    await stage.discord.wait_for(lambda: "Done: " in seen(reply), 10.0, what="the import")
+    await stage.discord.wait_for(lambda: "Done: " in seen(reply), what="the import")
 
 
 async def test_an_import_shows_what_would_change_and_waits_for_a_yes(stage: Stage) -> None:
@@ -206,7 +206,7 @@ async def test_an_import_that_no_longer_fits_says_so_and_changes_nothing(stage: 
     terms = [Term(f"w{n}x", TermType.WORD, "custom", 1) for n in range(4999)]
     await stage.app.services.lexicon.add(stage.guild.id, *terms)
     clicked = await stage.discord.click(stage.moderator, reply, "lexicon-import-apply")
-    await stage.discord.wait_for(lambda: clicked.followups, 10.0, what="the refusal")
+    await stage.discord.wait_for(lambda: clicked.followups, what="the refusal")
     assert "5,001 terms, 5,000 are the most" in json.dumps(clicked.followups[0].embeds)
     assert len(await own_terms(stage)) == 4999
 
@@ -215,7 +215,7 @@ async def test_buttons_go_away_when_their_time_is_over(stage: Stage, monkeypatch
     monkeypatch.setattr(askers, "SECONDS", 0.2)
     reply = await use(stage, "lexicon add", term="numbskull")
     assert reply.components
-    await stage.discord.wait_for(lambda: not reply.components, 10.0, what="the buttons to go")
+    await stage.discord.wait_for(lambda: not reply.components, what="the buttons to go")
     assert "cannot hear" in seen(reply), "what was said stays"
 
 

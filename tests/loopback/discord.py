@@ -189,7 +189,7 @@ class LoopbackDiscord(Builder):
         """What the bot wrote in a channel and is still there, oldest first."""
         return [message for message in channel.messages.values() if message.author is self.world.bot]
 
-    async def wait_for(self, predicate: Callable[[], T], timeout: float = 5.0, *, what: str = "") -> T:
+    async def wait_for(self, predicate: Callable[[], T], timeout: float = 60.0, *, what: str = "") -> T:
         """Wait until the predicate gives something truthy and return that. Raises `TimeoutError` naming `what`."""
         loop = asyncio.get_running_loop()
         end = loop.time() + timeout

@@ -49,7 +49,7 @@ class People:
         values: Mapping[str, OptionValue] | None = None,
         /,
         *,
-        timeout: float = 10.0,
+        timeout: float = 60.0,
         **options: OptionValue,
     ) -> Reply:
         """Use a command, e.g. `slash(ada, general, "voice join", channel=lobby)`; files are `Upload` values.
@@ -73,7 +73,7 @@ class People:
         return (await self._ask(Kind.AUTOCOMPLETE, user, channel, data, 0)).choices
 
     async def context_menu(
-        self, user: Member, name: str, target: Member | Message, channel: Channel | None = None, *, timeout: float = 10.0
+        self, user: Member, name: str, target: Member | Message, channel: Channel | None = None, *, timeout: float = 60.0
     ) -> Reply:
         """Use a command from the menu of a member or a message. Without `channel`: the message's, or the guild's first text channel."""
         if channel is None:
@@ -98,7 +98,7 @@ class People:
         custom_id: str,
         values: list[str | Member | User | Channel] | None = None,
         *,
-        timeout: float = 10.0,
+        timeout: float = 60.0,
     ) -> Reply:
         """Click a button, or with `values` choose in a select menu."""
         shown = message.message if isinstance(message, Reply) else message
@@ -112,7 +112,7 @@ class People:
         data = component_data(shown.components, custom_id, chosen, resolved.objects)
         return await self._ask(Kind.COMPONENT, user, channel, data, timeout, source=shown)
 
-    async def submit(self, user: Member | User, opened: Reply, values: Mapping[str, str | list[str]], *, timeout: float = 10.0) -> Reply:
+    async def submit(self, user: Member | User, opened: Reply, values: Mapping[str, str | list[str]], *, timeout: float = 60.0) -> Reply:
         """Fill in and send the modal that a reply opened; values by `custom_id`."""
         if opened.modal is None:
             raise InvalidOption("that reply opened no modal")

@@ -118,7 +118,7 @@ class ReferenceClient(Receiver, asyncio.DatagramProtocol):
     async def ready(self) -> None:
         """Until op 4 came. Raises when the websocket closes before."""
         waiter = asyncio.create_task(self.described.wait())
-        await asyncio.wait([waiter, self.reader], timeout=10, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([waiter, self.reader], timeout=60, return_when=asyncio.FIRST_COMPLETED)
         waiter.cancel()
         assert self.described.is_set(), self.close_code
 

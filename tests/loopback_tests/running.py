@@ -101,7 +101,7 @@ async def running(world: LoopbackDiscord, client: discord.Client) -> AsyncIterat
     client._connection.guild_ready_timeout = 0.05  # how long discord.py waits for further guilds; 2 s by default
     task = asyncio.create_task(client.start(world.token), name="stock client")
     try:
-        await world.wait_for(lambda: client.is_ready() or task.done(), 10, what="the client to be ready")
+        await world.wait_for(lambda: client.is_ready() or task.done(), what="the client to be ready")
         if task.done():
             task.result()
         yield

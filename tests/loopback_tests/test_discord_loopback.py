@@ -98,7 +98,7 @@ async def test_a_dropped_gateway_is_resumed_and_missed_events_are_replayed(world
     async with running(world, bot):
         world.gateway.drop()  # nothing sent from here on arrives on the old connection
         world.add_text_channel(town.guild, "missed")
-        await world.wait_for(lambda: bot.resumed == 1, 10, what="a resume")
+        await world.wait_for(lambda: bot.resumed == 1, what="a resume")
         guild = bot.get_guild(town.guild.id)
         assert guild is not None
         assert "missed" in [c.name for c in guild.text_channels]
@@ -110,7 +110,7 @@ async def test_op_7_makes_the_client_resume(world: LoopbackDiscord, town: Town) 
     bot = StockBot(world)
     async with running(world, bot):
         world.gateway.reconnect()
-        await world.wait_for(lambda: bot.resumed == 1, 10)
+        await world.wait_for(lambda: bot.resumed == 1)
     assert world.gateway.identifies == 1
 
 
@@ -118,7 +118,7 @@ async def test_an_invalid_session_makes_the_client_identify_anew(world: Loopback
     bot = StockBot(world)
     async with running(world, bot):
         await world.gateway.invalidate()
-        await world.wait_for(lambda: bot.connected == 2 and bot.is_ready(), 10)
+        await world.wait_for(lambda: bot.connected == 2 and bot.is_ready())
         assert bot.get_guild(town.guild.id) is not None
     assert (world.gateway.identifies, world.gateway.resumes) == (2, 0)
 
@@ -128,7 +128,7 @@ async def test_a_refused_resume_ends_in_a_fresh_identify(world: LoopbackDiscord,
     async with running(world, bot):
         world.gateway.refuse_resumes = True
         world.gateway.drop()
-        await world.wait_for(lambda: bot.connected == 2, 10)
+        await world.wait_for(lambda: bot.connected == 2)
     assert (world.gateway.identifies, world.gateway.resumes) == (2, 1)
 
 
@@ -137,7 +137,7 @@ async def test_close_codes_that_allow_it_are_resumed(world: LoopbackDiscord, tow
     bot = StockBot(world)
     async with running(world, bot):
         await world.gateway.close(code)
-        await world.wait_for(lambda: bot.resumed == 1, 10)
+        await world.wait_for(lambda: bot.resumed == 1)
 
 
 async def test_a_zombie_connection_is_noticed_by_missing_acks(world: LoopbackDiscord, town: Town) -> None:
@@ -146,9 +146,9 @@ async def test_a_zombie_connection_is_noticed_by_missing_acks(world: LoopbackDis
     async with running(world, bot):
         await world.wait_for(lambda: world.gateway.heartbeats >= 4)
         world.gateway.acknowledge = False
-        await world.wait_for(lambda: world.gateway.resumes, 10, what="the client to give up on the zombie")
+        await world.wait_for(lambda: world.gateway.resumes, what="the client to give up on the zombie")
         world.gateway.acknowledge = True
-        await world.wait_for(lambda: bot.resumed, 10)
+        await world.wait_for(lambda: bot.resumed)
     assert world.gateway.identifies == 1
 
 

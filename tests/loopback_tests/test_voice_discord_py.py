@@ -53,7 +53,7 @@ class Scene:
         """Stock `channel.connect()`, and somebody who listens."""
         found = self.bot.get_channel(channel.id)
         assert isinstance(found, discord.VoiceChannel)
-        client: discord.VoiceClient = await found.connect(timeout=10, reconnect=False)
+        client: discord.VoiceClient = await found.connect(timeout=30, reconnect=False)
         await self.server.settled(channel.id, clients=1)
         return client, Listener(client, self.server)
 

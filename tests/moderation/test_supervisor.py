@@ -77,7 +77,7 @@ class Night:
 
 
 async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110 - there is no event for it; each turn lets the tasks run
             await asyncio.sleep(0)
 

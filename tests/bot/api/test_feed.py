@@ -112,7 +112,7 @@ async def test_listeners_are_bounded_and_leave_nothing(client: Client, feed: Fee
     assert feed.refused == 2
     for socket in sockets:
         await socket.close()
-    async with asyncio.timeout(10), client.ws_connect("/ws/events/") as socket:
+    async with asyncio.timeout(60), client.ws_connect("/ws/events/") as socket:
         assert (await socket.receive_json())["type"] == "status"
 
 

@@ -159,7 +159,7 @@ async def test_a_connection_without_a_whole_request_is_ended() -> None:
         connections.sweep(server.handler)
         clock.now += 30
         connections.sweep(server.handler)
-        assert await asyncio.wait_for(reader.read(), 5) == b""
+        assert await asyncio.wait_for(reader.read(), 60) == b""
         assert connections.ended == 1
         writer.close()
         busy.close()
@@ -178,7 +178,7 @@ async def test_nothing_is_kept_of_connections_that_are_over() -> None:
         for _ in range(3):
             reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
             writer.write(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
-            assert b"200 OK" in await asyncio.wait_for(reader.read(), 5)
+            assert b"200 OK" in await asyncio.wait_for(reader.read(), 60)
             writer.close()
         assert server.handler is not None
         while server.handler.connections:  # noqa: ASYNC110 - their end is no event of ours

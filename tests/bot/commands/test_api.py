@@ -96,7 +96,7 @@ async def test_the_command_serves_and_stops_cleanly(tmp_path: Path) -> None:
     line = await asyncio.wait_for(process.stderr.readline(), 60)
     assert b"ready" in line
     process.send_signal(signal.SIGTERM)
-    assert await asyncio.wait_for(process.wait(), 10) == 0
+    assert await asyncio.wait_for(process.wait(), 60) == 0
 
 
 def test_what_both_the_settings_and_the_port_find_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:

@@ -100,7 +100,7 @@ async def test_stopping_while_it_waits_is_clean(command: Command, tmp_path: Path
     process = await command.start()
     await asyncio.wait_for(command.stage.endpoints.looked.wait(), 60)
     process.send_signal(signal.SIGINT)
-    _, err = await asyncio.wait_for(process.communicate(), 10)
+    _, err = await asyncio.wait_for(process.communicate(), 60)
     assert process.returncode == 0
     assert "run it again" in err.decode()
     assert "Traceback" not in err.decode()

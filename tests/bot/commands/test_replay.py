@@ -300,7 +300,7 @@ def test_signals_end_it_cleanly_with_what_was_heard(lexicon: Path, number: signa
     assert child.stdout is not None
     first = child.stdout.readline()
     child.send_signal(number)
-    rest, errors = child.communicate(timeout=10)
+    rest, errors = child.communicate(timeout=60)
     assert child.returncode == 0, errors
     lines = [json.loads(line) for line in (first, *rest.splitlines())]
     assert lines[-1]["type"] == "summary"
@@ -321,7 +321,7 @@ def test_a_reader_that_goes_away_ends_it_quietly(lexicon: Path) -> None:
     assert child.stderr is not None
     child.stdout.readline()
     child.stdout.close()
-    assert child.wait(timeout=20) == 0
+    assert child.wait(timeout=60) == 0
     assert child.stderr.read() == ""
     child.stderr.close()
 

@@ -33,7 +33,7 @@ class Listener:
         await self.events.put(event)
 
     async def next(self, kind: type[T]) -> T:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not isinstance(event := await self.events.get(), kind):
                 pass
             return event

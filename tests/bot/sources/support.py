@@ -103,4 +103,4 @@ async def hearing(
         yield heard
     finally:
         await source.aclose()
-        await asyncio.wait_for(reading, 5)
+        await asyncio.wait_for(reading, 60)

@@ -54,11 +54,11 @@ async def running(recorder: Recorder) -> AsyncIterator[None]:
         yield
     finally:
         recorder.close()
-        await asyncio.wait_for(task, 10)
+        await asyncio.wait_for(task, 60)
 
 
 async def until(predicate: Callable[[], bool], what: str) -> None:
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while not predicate():  # noqa: ASYNC110 - the recorder has no event for it: nobody but tests would wait
             await asyncio.sleep(0.01)
     assert predicate(), what
@@ -142,7 +142,7 @@ async def test_a_disk_that_takes_nothing_is_survived_in_memory(database: Databas
     async with running(recorder):
         with locked(url):
             futures = [recorder.submit(said(n)) for n in range(3)]
-            assert await asyncio.wait_for(asyncio.gather(*futures), 10) == [False] * 3, "said to be unsafe"
+            assert await asyncio.wait_for(asyncio.gather(*futures), 60) == [False] * 3, "said to be unsafe"
             assert (recorder.unsafe, recorder.waiting, recorder.journalled) == (3, 3, 0)
         await until(lambda: not recorder.away, "it has caught up")
         assert recorder.unsafe == 0

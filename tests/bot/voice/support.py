@@ -82,9 +82,9 @@ class World:
         return found
 
     async def connect(
-        self, listener: RecordingListener, cls: type[EarshotVoiceClient] = EarshotVoiceClient, timeout: float = 5.0
+        self, listener: RecordingListener, cls: type[EarshotVoiceClient] = EarshotVoiceClient, timeout: float = 30.0
     ) -> EarshotVoiceClient:
-        """Join the lobby with a given voice client class."""
+        """Join the lobby with a given voice client class. To see it give up, shorten its `timeout` afterwards (`gives_up_after`)."""
         made = functools.partial(cls, listener=listener)
         client = await self.channel(self.lobby).connect(cls=made, timeout=timeout)
         assert isinstance(client, EarshotVoiceClient)
@@ -110,7 +110,7 @@ async def world(*names: str, voice: VoiceServer | None = None, limit: int = 0) -
         client._connection.guild_ready_timeout = 0.05
         async with client:
             running = asyncio.create_task(client.start(loopback.token))
-            await asyncio.wait_for(client.wait_until_ready(), 10)
+            await asyncio.wait_for(client.wait_until_ready(), 60)
             try:
                 yield World(loopback, voice, client, guild, lobby, garden, people)
             finally:
@@ -120,7 +120,12 @@ async def world(*names: str, voice: VoiceServer | None = None, limit: int = 0) -
                 await asyncio.wait([running])
 
 
-async def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
+def gives_up_after(client: discord.VoiceClient, seconds: float) -> None:
+    """From now on the client waits no longer for an answer; connecting had all the time that a busy machine may need."""
+    client._connection.timeout = seconds
+
+
+async def until(condition: Callable[[], object], seconds: float = 60.0) -> None:
     """Wait until the condition holds; `TimeoutError` when it does not."""
     async with asyncio.timeout(seconds):
         while True:

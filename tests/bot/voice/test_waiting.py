@@ -22,7 +22,7 @@ async def test_a_state_whose_event_was_missed_is_noticed() -> None:
     waiting = asyncio.create_task(waited._wait_for_state(ConnectionFlowState.got_voice_server_update, timeout=30))
     await asyncio.sleep(0)
     waited._state = ConnectionFlowState.got_voice_server_update  # without its event
-    await asyncio.wait_for(waiting, 10)
+    await asyncio.wait_for(waiting, 60)
 
 
 async def test_a_state_that_does_not_come_is_not_waited_for_longer_than_asked() -> None:

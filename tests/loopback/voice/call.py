@@ -35,7 +35,7 @@ class Call:
         """Nobody waits for keys, nothing is in flight."""
         return self.dave.settled
 
-    async def wait(self, condition: Callable[[], bool], timeout: float = 20.0) -> None:
+    async def wait(self, condition: Callable[[], bool], timeout: float = 60.0) -> None:
         """Until the condition holds; it is asked whenever something happened in the call. Raises `TimeoutError`."""
         if condition():
             return

@@ -38,7 +38,7 @@ class Dave:
         *,
         version: int = 1,
         committer: Committer = Committer.HUMANS,
-        timeout: float = 2.0,
+        timeout: float = 30.0,
     ) -> None:
         """`timeout`: seconds after which a transition executes without laggards, and a batch takes anybody's commit."""
         self.channel_id = channel_id

@@ -43,7 +43,7 @@ class VoiceHost:
         host: str = "127.0.0.1",
         modes: tuple[str, ...] = MODES,
         committer: Committer = Committer.HUMANS,
-        dave_timeout: float = 2.0,
+        dave_timeout: float = 30.0,
         heartbeat_interval: float = 13.75,
         resume_window: float = 10.0,
         echo_keepalives: bool = False,
@@ -170,7 +170,7 @@ class VoiceHost:
                 return session
         raise KeyError(user_id)
 
-    async def settled(self, channel_id: int, *, clients: int | None = None, timeout: float = 20.0) -> None:
+    async def settled(self, channel_id: int, *, clients: int | None = None, timeout: float = 60.0) -> None:
         """Until everybody in the call shares its keys and nothing is in flight; with `clients`, and so many clients are in it.
 
         Raises `TimeoutError`.

@@ -181,7 +181,7 @@ class Human:
         late_after: int = 25,
         plain: bool = False,
         silence: int = SILENCE_FRAMES,
-        key_timeout: float = 10.0,
+        key_timeout: float = 60.0,
     ) -> Said:
         """Send a clip in packets of 20 ms, ended by silence frames; then nothing is sent until the next.
 
