@@ -69,12 +69,14 @@ def embed(message: Message) -> tuple[str, str]:
 
 
 async def is_heard(stage: Stage) -> None:
-    """Somebody says a line, and it is transcribed."""
+    """Somebody says a line, and it is transcribed; again, should the machine have stood still in the middle of it."""
     await stage.voice.settled(stage.lobby.id)
-    known = len(stage.watcher.segments)
-    await stage.voice.human(stage.members[LINE.speaker].id).say(LINE.path, speed=4.0)
-    await stage.discord.wait_for(lambda: len(stage.watcher.segments) > known, what="the line to be transcribed")
-    assert stage.watcher.segments[-1][1].text == LINE.text
+    human, segments, known = stage.voice.human(stage.members[LINE.speaker].id), stage.watcher.segments, len(stage.watcher.segments)
+    async with asyncio.timeout(60):
+        while LINE.text not in [segment.text for _, segment in segments[known:]]:
+            before = len(segments)
+            await human.say(LINE.path, speed=4.0)
+            await stage.discord.wait_for(lambda: len(segments) > before, what="the line to be transcribed")  # noqa: B023
 
 
 @pytest.mark.parametrize("code", [1000, 4021])

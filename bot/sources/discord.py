@@ -31,6 +31,9 @@ log = logging.getLogger(__name__)
 CAPACITY = 8192
 """Items queued at most: 6.5 s of 25 people talking at once, about 10 MB. When full, the oldest frame is dropped and counted."""
 
+LATE_SECONDS = 0.1
+"""A tick that comes so long after the one before is late: the process stood still, and what came meanwhile is still to be read."""
+
 WATCH_TICKS = 25
 """Deafness is looked for twice a second."""
 
@@ -79,6 +82,7 @@ class DiscordSource:
         self._guard = threading.Lock()
         self._ticker: asyncio.Task[None] | None = None
         self._ticks = 0
+        self._ticked, self._caught_up = clock(), True
         self._alarm = DeafnessAlarm(patience)
         self._remedy: asyncio.Task[None] | None = None
         self._ending: ModerationError | None = None
@@ -232,9 +236,16 @@ class DiscordSource:
         return len(self._queue)
 
     def tick(self) -> None:
-        """Time has passed; called every 20 ms."""
-        with self._guard:
-            self._queue.put(self._receiver.tick(self._clock()))
+        """Time has passed; called every 20 ms.
+
+        A late call (`LATE_SECONDS`) says nothing of silence or loss: the next one judges, when the reader has caught up.
+        """
+        now = self._clock()
+        self._caught_up = now - self._ticked <= LATE_SECONDS or not self._caught_up
+        self._ticked = now
+        if self._caught_up:
+            with self._guard:
+                self._queue.put(self._receiver.tick(now))
         self._ticks += 1
         if self._ticks % WATCH_TICKS == 0:
             self._look_for_deafness()
