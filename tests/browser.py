@@ -1,5 +1,6 @@
 """A real Chromium with a microphone that plays a file, for tests of the pages and for their pictures."""
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -40,6 +41,31 @@ def watch(page: Page) -> list[str]:
     page.on("console", lambda message: problems.append(message.text) if message.type in {"error", "warning"} else None)
     page.on("pageerror", lambda error: problems.append(str(error)))
     return problems
+
+
+async def keep(page: Page, *selectors: str) -> None:
+    """From the next page on, what elements say is kept for `has_said`: a busy machine looks too late for what is soon gone."""
+    await page.add_init_script(f"const kept = {list(selectors)};" + """
+        window.said = Object.fromEntries(kept.map(each => [each, []]));
+        new MutationObserver(() => {
+            for (const each of kept) {
+                for (const found of document.querySelectorAll(each)) {
+                    const now = String(found.value ?? found.textContent);
+                    if (now !== window.said[each].at(-1)) window.said[each].push(now);
+                }
+            }
+        }).observe(document, { subtree: true, childList: true, characterData: true, attributes: true });""")
+
+
+async def has_said(page: Page, selector: str, text: str) -> None:
+    """Wait until an element says this, or has said it since the page was opened. Raises `AssertionError` with what it said instead."""
+    said: list[str] = []
+    for _ in range(1200):
+        said = await page.evaluate("selector => window.said[selector]", selector)
+        if any(text in each for each in said):
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError(f"{selector} never said {text!r}, but {said[-20:]}")
 
 
 async def nameless(page: Page) -> list[str]:

@@ -1,12 +1,14 @@
 """The transcriber with the real libvosk and the bundled model."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import contextlib
+import threading
+from collections.abc import AsyncIterator, Iterator
 from itertools import pairwise
 
 import pytest
 
-from bot.speech.pool import Limits
+from bot.speech.pool import Engine, Limits
 from bot.speech.vosk import VoskTranscriber
 from moderation.errors import RecognizerFailed
 from moderation.models import SAMPLE_RATE, Hypothesis
@@ -15,11 +17,12 @@ from tests.bot.speech.audio import MODEL, Line, conversation, frames, samples, s
 from tests.wer import wer
 
 pytestmark = pytest.mark.integration
+THREADS = 2
 
 
 @pytest.fixture
 async def transcriber() -> AsyncIterator[VoskTranscriber]:
-    made = VoskTranscriber.load(MODEL, threads=2)
+    made = VoskTranscriber.load(MODEL, threads=THREADS)
     yield made
     await made.aclose()
 
@@ -246,29 +249,54 @@ async def test_concurrent_calls_are_refused(transcriber: VoskTranscriber) -> Non
     await running
 
 
-async def test_a_cancelled_call_loses_no_audio(transcriber: VoskTranscriber) -> None:
+@contextlib.contextmanager
+def held(transcriber: VoskTranscriber, engine: Engine, phase: str) -> Iterator[threading.Event]:
+    """Until the end of the block, the call that comes waits for a thread, or runs on one; set when it is so."""
+    reached, go, feed = threading.Event(), threading.Event(), engine.feed
+
+    def feed_later(pcm: bytes) -> bool:
+        reached.set()
+        go.wait()
+        return feed(pcm)
+
+    if phase == "waits":
+        for _ in range(THREADS):
+            transcriber._pool.submit(go.wait)
+        reached.set()
+    engine.feed = feed_later  # type: ignore[method-assign]
+    try:
+        yield reached
+    finally:
+        go.set()
+
+
+@pytest.mark.parametrize("phase", ["waits", "runs"])
+async def test_a_cancelled_call_loses_no_audio(transcriber: VoskTranscriber, phase: str) -> None:
     """Cancelled while it waits for a thread or runs: what was fed is decoded by the next call."""
     line = conversation()[5]
     recognizer = await transcriber.open()
-    others = [await transcriber.open() for _ in range(4)]
-    busy = [asyncio.create_task(o.accept(silence(5.0))) for o in others]
-    call = asyncio.create_task(recognizer.accept(line.pcm))
-    await asyncio.sleep(0.002)
-    call.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await call
+    engine = recognizer._engine
+    assert engine is not None
+    with held(transcriber, engine, phase) as reached:
+        call = asyncio.create_task(recognizer.accept(line.pcm))
+        await asyncio.sleep(0)
+        await asyncio.to_thread(reached.wait)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
     final = await recognizer.finish()
     assert final is not None
     assert final.text == line.text
-    await asyncio.gather(*busy)
 
 
 async def test_closing_waits_for_a_job_that_a_cancelled_call_left(transcriber: VoskTranscriber) -> None:
     recognizer = await transcriber.open()
     call = asyncio.create_task(recognizer.accept(silence(5.0)))
-    await asyncio.sleep(0.002)
+    await asyncio.sleep(0)  # its job is with the threads
+    assert transcriber.stats().queued == 1
     call.cancel()
     await asyncio.gather(call, return_exceptions=True)
+    assert call.cancelled()
     await recognizer.aclose()
     assert transcriber.stats().queued == 0
     assert transcriber.stats().open == 0
