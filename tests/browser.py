@@ -45,7 +45,9 @@ def watch(page: Page) -> list[str]:
 
 async def keep(page: Page, *selectors: str) -> None:
     """From the next page on, what elements say is kept for `has_said`: a busy machine looks too late for what is soon gone."""
-    await page.add_init_script(f"const kept = {list(selectors)};" + """
+    await page.add_init_script(
+        f"const kept = {list(selectors)};"
+        + """
         window.said = Object.fromEntries(kept.map(each => [each, []]));
         new MutationObserver(() => {
             for (const each of kept) {
@@ -54,7 +56,8 @@ async def keep(page: Page, *selectors: str) -> None:
                     if (now !== window.said[each].at(-1)) window.said[each].push(now);
                 }
             }
-        }).observe(document, { subtree: true, childList: true, characterData: true, attributes: true });""")
+        }).observe(document, { subtree: true, childList: true, characterData: true, attributes: true });"""
+    )
 
 
 async def has_said(page: Page, selector: str, text: str) -> None:

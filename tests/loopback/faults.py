@@ -1,5 +1,6 @@
 """Misbehaviour of the REST side on demand."""
 
+import asyncio
 import re
 from dataclasses import dataclass
 from typing import Literal
@@ -11,7 +12,7 @@ class Fault:
 
     `path` is a regular expression searched in the path without `/api/v10`, e.g. `r"^/channels/\\d+/messages$"`.
     `when="after"` lets Discord act on the request first and spoils only the answer.
-    With neither `status` nor `drop` the request is merely slow by `delay` seconds.
+    With neither `status` nor `drop` the request is merely slow by `delay` seconds, or until `held` is set.
     """
 
     method: str
@@ -21,6 +22,7 @@ class Fault:
     drop: bool = False  # cut the TCP connection instead of answering
     when: Literal["before", "after"] = "before"
     delay: float = 0.0
+    held: asyncio.Event | None = None
     retry_after: float = 0.05  # seconds, for 429
     everywhere: bool = False  # a 429 of the global limit
     used: int = 0

@@ -73,6 +73,8 @@ class Rest:
         if fault is None:
             return await self._respond(request, call)
         await asyncio.sleep(fault.delay)
+        if fault.held is not None:
+            await fault.held.wait()
         spoils = fault.drop or fault.status is not None
         if fault.when == "after" or not spoils:
             response = await self._respond(request, call)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 import struct
 from collections import Counter, defaultdict
 from typing import Any
@@ -218,6 +219,7 @@ class ReferenceClient(Receiver, asyncio.DatagramProtocol):
         loop = asyncio.get_running_loop()
         self.discovered: asyncio.Future[tuple[str, int]] = loop.create_future()
         self.udp, _ = await loop.create_datagram_endpoint(lambda: self, remote_addr=(data["ip"], data["port"]))
+        self.udp.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
         self.udp.sendto(struct.pack(">HHI66x", 1, 70, self.ssrc))
         address, port = await self.discovered
         await self._send(1, {"protocol": "udp", "data": {"address": address, "port": port, "mode": data["modes"][0]}})

@@ -1,6 +1,5 @@
 """The voice gateway's manners: who is let in, who may resume, what ends a session, what is counted."""
 
-import asyncio
 import json
 import struct
 from collections.abc import AsyncIterator
@@ -10,7 +9,7 @@ import pytest
 
 from tests.loopback.voice import VoiceServer
 from tests.loopback_tests.reference import SILENCE
-from tests.loopback_tests.voice_stage import BOT, CHANNEL, GUILD, Serve, Stage, Stages, hears, joined, until
+from tests.loopback_tests.voice_stage import BOT, CHANNEL, GUILD, Serve, Stage, Stages, hears, until
 
 pytestmark = pytest.mark.integration
 
@@ -28,10 +27,11 @@ async def test_resume_replays_what_was_missed(serve: Serve) -> None:
     await until(lambda: bot.messages[-1][0] == 22)
     await stage.server.abort_client(BOT)
     await bot.reader
-    newcomer = asyncio.create_task(joined(stage, 2))
-    await asyncio.sleep(0.05)
+    await stage.human(2)
+    assert 2 not in bot.present
     await bot.connect(resume=True)
-    await newcomer
+    await stage.settled()
+    assert 2 in bot.present
     assert (9, None) in bot.messages
     assert stage.server.stats.clients[BOT].resumes == 1
     await hears(bot, human)

@@ -29,7 +29,7 @@ async def rest(streams: Streams, transcriber: VoskTranscriber, tasks: int, most:
         return bool(left) or descriptors() > most
 
     async with asyncio.timeout(60):
-        while busy():
+        while busy():  # noqa: ASYNC110 - no event of ours
             await asyncio.sleep(0.01)
 
 

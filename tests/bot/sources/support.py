@@ -76,7 +76,7 @@ class Listening:
         at: World,
         *,
         accept: Callable[[int, int], bool] = lambda guild_id, user_id: True,
-        timeout: float = 5.0,
+        timeout: float = 30.0,
         keeper: StatusKeeper | None = None,
     ) -> None:
         self.kept: dict[int, list[bytes]] = defaultdict(list)

@@ -162,7 +162,7 @@ async def test_deafness_is_noticed_and_mended(fault: str) -> None:
         guild = at.client.get_guild(at.guild.id)
         assert guild is not None
         source = DiscordSource(guild, keep=lambda speaker_id, start, opus: None, patience=0.5)
-        client = await at.channel(at.lobby).connect(cls=source.voice_client, timeout=5.0)
+        client = await at.channel(at.lobby).connect(cls=source.voice_client, timeout=30.0)
         source.listen()
         await at.settled()
         if fault == "transport key":
@@ -186,7 +186,7 @@ async def hurried(at: World) -> AsyncIterator[DiscordSource]:
     guild = at.client.get_guild(at.guild.id)
     assert guild is not None
     source = DiscordSource(guild, keep=lambda speaker_id, start, opus: None, clock=lambda: 4 * time.monotonic())
-    await at.channel(at.lobby).connect(cls=source.voice_client, timeout=5.0)
+    await at.channel(at.lobby).connect(cls=source.voice_client, timeout=30.0)
     source.listen()
     await at.settled()
     yield source
@@ -275,7 +275,7 @@ async def test_a_slow_reader_loses_the_oldest_frames_and_they_are_counted() -> N
         guild = at.client.get_guild(at.guild.id)
         assert guild is not None
         source = DiscordSource(guild, keep=lambda speaker_id, start, opus: None, capacity=20)
-        await at.channel(at.lobby).connect(cls=source.voice_client, timeout=5.0)
+        await at.channel(at.lobby).connect(cls=source.voice_client, timeout=30.0)
         source.listen()
         await at.settled()
         said = await say(at.voice.human(at.people[0].id), 0)

@@ -20,6 +20,8 @@ from tests.loopback.voice.stats import HumanStats
 
 BURST = 8
 """Packets sent in one go when there is no pacing."""
+LATE_BURST = 2
+"""As many when a busy machine has made the speaker late: several catch up at once, and receivers are late, too."""
 BURST_PAUSE = 0.002
 """Seconds between bursts: a receiver's socket buffer holds about 250 packets."""
 
@@ -264,7 +266,7 @@ class Human:
             ahead = 0.0 if math.isinf(speed) else started + index * FRAME_SECONDS / speed - loop.time()
             if ahead > 0:
                 await asyncio.sleep(ahead)
-            elif index % BURST == BURST - 1:
+            elif index % (pause_after := BURST if math.isinf(speed) else LATE_BURST) == pause_after - 1:
                 await asyncio.sleep(BURST_PAUSE)
             if not self.present:
                 return
