@@ -1,12 +1,26 @@
 """Every test says what it needs: exactly one of the markers unit, integration, external."""
 
+import math
+from collections.abc import Iterator
+
 import hypothesis
 import pytest
+
+from moderation import shedding
 
 hypothesis.settings.register_profile("earshot", deadline=None)  # a timing is never an assertion
 hypothesis.settings.load_profile("earshot")
 
 KINDS = {"unit", "integration", "external"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_overload(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Tests of the whole bot speak faster than people do; a busy machine would leave some of it out, as it should."""
+    with pytest.MonkeyPatch.context() as patch:
+        if {"open_stage", "open_bot"} & set(vars(request.module)):
+            patch.setattr(shedding, "RISE", (math.inf,) * len(shedding.RISE))
+        yield
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -30,6 +30,8 @@ from tests.loopback.voice.server import VoiceServer
 
 SPEECH = Path(__file__).parent / "speech"
 CONVERSATION = SPEECH / "conversation"
+LOOKS = 20
+"""How often in a second `Stage.settle` looks whether there is something to do: looks, so that a machine that stands still counts less."""
 MODEL = SPEECH / "vosk-model-tiny-en"
 MODERATOR = Permission.MANAGE_GUILD | Permission.MODERATE_MEMBERS
 EXPECTED_ALERTS = {
@@ -125,11 +127,19 @@ class Stage:
             await asyncio.sleep(line.start / speed)
         await self.voice.human(self.members[line.speaker].id).say(line.path, speed=speed)
 
-    async def settle(self, timeout: float = 10.0) -> None:
-        """Wait until what was said is transcribed and every alert is posted."""
-        await asyncio.sleep(1.0)
+    async def settle(self, timeout: float = 60.0) -> None:
+        """Wait until what was said is transcribed and every alert is posted: until nothing is to be done for a second."""
         async with asyncio.timeout(timeout):
+            quiet = 0
+            while quiet < LOOKS:
+                await asyncio.sleep(1.0 / LOOKS)
+                quiet = 0 if self._transcribing() else quiet + 1
             await self.app.dispatcher.drained()
+
+    def _transcribing(self) -> bool:
+        running = self.app.services.sessions.running(self.guild.id)
+        waiting = running is not None and (running.source.health().queued or running.pipeline.waiting)
+        return bool(waiting or self.app.core.transcriber.stats().queued)
 
     async def finish(self) -> None:
         """The moderator sends the bot away."""

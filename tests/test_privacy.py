@@ -82,7 +82,7 @@ async def through_everything(stage: Stage) -> dict[str, str]:
     await stage.discord.slash(stage.moderator, stage.alerts, "lexicon test", text="what a plonker and idiot")
     stage.discord.faults.append(Fault("POST", rf"^/channels/{stage.alerts.id}/messages$", times=2, status=500))
     await stage.play([replace(line, start=0.0)])
-    await stage.settle(20.0)
+    await stage.settle()
     await stage.app.recorder.emit(stage_event(stage))
     await stage.discord.wait_for(lambda: stage.app.recorder.failed, what="the database to refuse")
     port = stage.app.api_port

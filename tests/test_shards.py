@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -169,10 +170,18 @@ async def test_a_shard_that_is_down_is_degraded_by_name_and_counted(tmp_path: Pa
 @pytest.mark.integration
 async def test_shards_that_identify_too_early_are_told_so_and_come_in_turn(tmp_path: Path) -> None:
     async with country() as at:
-        at.discord.gateway.identify_seconds = 0.2
+        levers = at.discord.gateway
+        levers.identify_seconds = math.inf
+
+        async def relent() -> None:
+            await at.discord.wait_for(lambda: levers.identifies > 1, what="the second shard, too early")
+            levers.identify_seconds = 0.0
+
+        relenting = asyncio.create_task(relent())
         async with open_bot(at.discord, settings(tmp_path)) as app:
+            await relenting
             assert app.client.connected() == {0: True, 1: True}
-            assert at.discord.gateway.identifies > 2
+            assert levers.identifies > 2
 
 
 def half(tmp_path: Path, url: str, shard: int) -> Settings:

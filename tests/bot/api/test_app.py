@@ -153,14 +153,17 @@ async def test_others_are_not_let_in_without_a_token() -> None:
 
 
 async def test_stopping_does_not_wait_for_probes_that_hang() -> None:
+    asked = asyncio.Event()
+
     async def hangs() -> ProbeResult:
+        asked.set()
         await asyncio.Event().wait()
         return ProbeResult(Status.OK)
 
     probes: dict[str, Probe] = {"vosk": hangs}
     async with serve(create_app(probes, token=None, max_body=10), "127.0.0.1", 0) as port, aiohttp.ClientSession() as client:
         asking = asyncio.create_task(client.get(f"http://127.0.0.1:{port}/ready"))
-        await asyncio.sleep(0.05)
+        await asked.wait()
         asking.cancel()
         await asyncio.wait({asking})
     assert not [t for t in asyncio.all_tasks() if t.get_name().startswith("probe") and not t.cancelling()]

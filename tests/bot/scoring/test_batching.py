@@ -9,7 +9,7 @@ from bot.scoring.batching import Batcher
 from moderation.errors import NotFound, ScorerUnavailable, ScoringFailed, ScoringTimeout
 
 pytestmark = pytest.mark.unit
-LONG = 60.0
+LONG = 600.0
 
 
 class Work:
