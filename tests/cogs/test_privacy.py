@@ -72,8 +72,8 @@ async def test_who_opts_out_while_speaking_is_not_decrypted_any_more_and_heard_a
     opened = decrypted(stage, ben)
     before = await speaking
     hidden = await say(stage, ben, THREAT)
+    await until(lambda: refused(stage, ben) >= len(hidden))
     assert decrypted(stage, ben) == opened
-    assert refused(stage, ben) >= len(hidden)
     session, _ = session_of(stage)
     assert stage.app.evidence.clip(session.id, ben.id, 0.0, 1e6) is None
     assert "privacy opt-in" in await use(stage, ben, "privacy status")
@@ -105,7 +105,8 @@ async def test_when_only_those_who_opt_in_are_heard_the_notice_says_how(stage: S
     opened = decrypted(stage, ben)
     assert "/privacy opt-in" in (stage.lobby.status or "")
     await speaking
-    await say(stage, ada, LOSER)
+    hidden = await say(stage, ada, LOSER)
+    await until(lambda: refused(stage, ada) >= len(hidden))
     assert decrypted(stage, ben) == opened
     assert decrypted(stage, ada) == 0
     await use(stage, ben, "privacy opt-in")
@@ -116,7 +117,7 @@ async def test_when_only_those_who_opt_in_are_heard_the_notice_says_how(stage: S
     await use(stage, stage.moderator, "privacy mode", mode=ConsentMode.OPT_OUT.value)
     assert "opt-out" in (stage.lobby.status or "")
     await say(stage, ada, THREAT)
-    assert decrypted(stage, ada) > 0
+    await until(lambda: decrypted(stage, ada))
     await stage.settle()
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from bot.sources.notice import WITHDRAW_SECONDS
 from bot.voice.client import LEAVE_SECONDS
+from bot.voice.stats import Drop
 from moderation.errors import ConsentRequired, VoiceUnavailable
 from moderation.models import Session
 from moderation.ports import AudioSource, VoiceGateway
@@ -153,6 +154,9 @@ async def test_nothing_is_heard_before_the_members_were_told() -> None:
         await human.say(VOICES / "sample_01.wav", speed=30)
         assert at.voice.stats.client(at.bot_id).forwarded
         assert not at.lobby.status
+        unread = listening.gateway.source(at.guild.id)
+        assert unread is not None
+        await until(lambda: unread.statistics()[1].dropped[Drop.DEAF] >= human.stats.packets)
         told.set()
         source = await joining
         assert at.lobby.status
