@@ -27,7 +27,7 @@ __all__ = ["postgres_url", "postgres_user"]
 
 ROOT = Path(__file__).parents[1]
 INSULT, EARLY = "shut up you pathetic loser", "kill yourself you worthless clown nobody wants you here"
-HELD = 4.0
+HELD = 60.0
 """Seconds a request is held up: the process is killed as soon as it is seen, and the request dies with it."""
 MESSAGES, MESSAGE = r"^/channels/\d+/messages$", r"^/channels/\d+/messages/\d+$"
 
