@@ -18,7 +18,7 @@ KINDS = {"unit", "integration", "external"}
 def no_overload(request: pytest.FixtureRequest) -> Iterator[None]:
     """Tests of the whole bot speak faster than people do; a busy machine would leave some of it out, as it should."""
     with pytest.MonkeyPatch.context() as patch:
-        if {"open_stage", "open_bot"} & set(vars(request.module)):
+        if {"open_stage", "open_bot", "open_evening"} & set(vars(request.module)):
             patch.setattr(shedding, "RISE", (math.inf,) * len(shedding.RISE))
         yield
 

@@ -32,7 +32,7 @@ NO_TERM_MATCHES = "sorry i was angry that was a bad joke"
 HARMLESS = "nice shot that was a great round"
 WHILE_AWAY = "you are a stupid idiot and everybody knows it"
 """Has terms of the lexicon, and scores high for the scorer that comes along."""
-CARD_SECONDS = 15.0
+CARD_SECONDS = 60.0
 """How long a card may take before the evening goes on without it."""
 
 Row = tuple[str, str]

@@ -39,7 +39,7 @@ def served(workspace: LoopbackWorkspace) -> dict[str, Any]:
         "databricks_token": SecretStr(PERSONAL),
         "databricks_endpoint": "toxicity",
         "earshot_embedded_scorer": "off",
-        "earshot_score_deadline_seconds": 0.5,
+        "earshot_score_deadline_seconds": 2.0,
     }
 
 

@@ -9,6 +9,7 @@ import logging
 import math
 import threading
 import time
+from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
 import discord
@@ -24,7 +25,7 @@ from bot.voice.receiver import Receiver, VoiceFrame, VoiceItem
 from bot.voice.stats import CallStats, SpeakerStats
 from moderation.errors import ModerationError, VoiceDisconnected, VoiceRemoved
 from moderation.health import CallHealth
-from moderation.models import FRAME_SECONDS, AudioFrame, SourceItem, Speaker
+from moderation.models import BYTES_PER_SECOND, FRAME_SECONDS, AudioFrame, SourceItem, Speaker
 
 log = logging.getLogger(__name__)
 
@@ -81,6 +82,8 @@ class DiscordSource:
         self._receiver.accept = lambda user_id: user_id != own_id and accept(user_id)
         self._guard = threading.Lock()
         self._ticker: asyncio.Task[None] | None = None
+        self._withheld = defaultdict[int, float](float)
+        """Seconds by speaker that waited to be handed on when they opted out."""
         self._ticks = 0
         self._ticked, self._caught_up = clock(), True
         self._alarm = DeafnessAlarm(patience)
@@ -200,8 +203,10 @@ class DiscordSource:
         async for item in self._queue:
             if not isinstance(item, VoiceFrame):
                 yield item
-            elif self._receiver.accept(item.user_id):  # who opted out meanwhile is not handed on either
+            elif self._receiver.accept(item.user_id):
                 yield self._hand_on(item)
+            else:  # who opted out meanwhile is not handed on either
+                self._withheld[item.user_id] += len(item.pcm) / BYTES_PER_SECOND
         if self._ending is not None:
             raise self._ending
 
@@ -211,10 +216,11 @@ class DiscordSource:
         return Speaker(speaker_id, member.display_name if member is not None else "")
 
     def spoken_seconds(self, speaker_id: int) -> float:
-        """Seconds of speech that this speaker is known to have sent, heard or not."""
+        """Seconds of speech that this speaker is known to have sent while they might be heard, heard or not."""
         with self._guard:
             counters = self._receiver.stats().get(speaker_id)
-        return (counters.seconds_spoken if counters is not None else 0.0) + self._alarm.silence.missed(speaker_id)
+        spoken = counters.seconds_spoken if counters is not None else 0.0
+        return max(spoken - self._withheld.get(speaker_id, 0.0), 0.0) + self._alarm.silence.missed(speaker_id)
 
     async def aclose(self) -> None:
         """Stop hearing, take the notice back, leave the channel. Idempotent."""

@@ -1,4 +1,4 @@
-"""A process that stood still: what came meanwhile has not been read when its clock goes on."""
+"""A process that is late: packets that it has not read yet, frames that nobody has taken yet."""
 
 from collections.abc import Sequence
 from types import SimpleNamespace
@@ -23,7 +23,10 @@ class Heard:
     def __init__(self) -> None:
         self.now = 100.0
         guild: Any = SimpleNamespace(id=1, me=SimpleNamespace(id=BOT, voice=None), get_member=lambda user_id: None)
-        self.source = DiscordSource(guild, keep=lambda user_id, start, opus: None, clock=lambda: self.now)
+        self.accepted = True
+        self.source = DiscordSource(
+            guild, keep=lambda user_id, start, opus: None, accept=lambda user_id: self.accepted, clock=lambda: self.now
+        )
         self.source.transport_ready(AES256_GCM, KEY, 0)
         self.source.listen()
         self.source.speaking(7, ADA)
@@ -58,3 +61,13 @@ async def test_silence_is_noticed_by_the_next_tick_however_slow_they_are() -> No
     heard.tick(2 * END_SECONDS)
     heard.tick(2 * END_SECONDS)
     assert await heard.ends() == 1
+
+
+async def test_what_waited_when_its_speaker_opted_out_is_neither_heard_nor_missed() -> None:
+    heard = Heard()
+    heard.read(PACKETS)
+    assert heard.source.spoken_seconds(ADA) == pytest.approx(len(PACKETS) * FRAME_SECONDS)
+    heard.accepted = False
+    heard.source._queue.close()
+    assert [item async for item in heard.source.frames()] == []
+    assert heard.source.spoken_seconds(ADA) == pytest.approx(0.0)
