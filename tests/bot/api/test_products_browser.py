@@ -26,7 +26,7 @@ async def test_somebody_signs_in_adds_a_product_corrects_it_and_removes_it() -> 
     async with serve(app, "127.0.0.1", 0) as port, async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
         page = await (await browser.new_context(java_script_enabled=False)).new_page()
-        page.set_default_timeout(10_000)
+        page.set_default_timeout(60_000)
         address = f"http://127.0.0.1:{port}/databricks/products/"
         await page.goto(address)
         await page.fill("#token", "a-token")
