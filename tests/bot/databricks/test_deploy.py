@@ -146,7 +146,7 @@ def test_other_scores_than_the_scorers_are_refused(scorer: ServedScorer) -> None
 
 async def test_a_change_under_way_to_what_is_wanted_is_waited_for(there: DeployStage, scorer: ServedScorer) -> None:
     there.endpoints.looks = 1_000_000
-    first = asyncio.create_task(there.deploy(scorer, seconds=0.5))
+    first = asyncio.create_task(there.deploy(scorer, seconds=2.0))
     await there.endpoints.looked.wait()
     with pytest.raises(DeploymentFailed, match="--timeout"):
         await first
@@ -178,7 +178,7 @@ async def test_another_models_endpoint_is_left_alone_unless_told(there: DeploySt
 async def test_somebody_elses_change_is_not_disturbed(there: DeployStage, scorer: ServedScorer) -> None:
     there.endpoints.looks = 1_000_000
     with pytest.raises(DeploymentFailed):
-        await there.deploy(scorer, seconds=0.5)
+        await there.deploy(scorer, seconds=2.0)
     with pytest.raises(DeploymentFailed, match="by somebody else"):
         await there.deploy(scorer, databricks_workload_size="Large")
     assert there.written == ["create toxicity"]

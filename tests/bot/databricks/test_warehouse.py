@@ -277,12 +277,14 @@ class TestPatience:
 
     async def test_a_change_that_takes_too_long_has_an_unknown_outcome_and_its_thread_comes_back(self, stage: Stage) -> None:
         stage.service.holds.append(hold := Hold("INSERT"))
-        async with stage.client(workers=1, deadline=0.5) as warehouse:
+        async with stage.client(workers=1) as warehouse:
             await warehouse.read("SELECT 1")
+            warehouse._deadline = 0.5
             with pytest.raises(OutcomeUnknown, match=r"within 0\.5 seconds"):
                 await warehouse.change(INSERT, {"n": 1})
             with pytest.raises(CatalogueUnavailable, match="busy"):
                 await warehouse.read("SELECT 1")
+            warehouse._deadline = 30.0
             hold.go.set()
             while warehouse.outcomes["ok"] < 2:
                 with contextlib.suppress(CatalogueUnavailable):

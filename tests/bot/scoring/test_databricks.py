@@ -35,7 +35,7 @@ async def test_what_is_asked_at_the_same_time_goes_out_together_and_comes_back_t
 async def test_an_endpoint_that_hangs_costs_every_text_its_deadline_and_no_more() -> None:
     workspace = LoopbackWorkspace(ServingPart())
     workspace.faults.append(Fault("/invocations", hang=True, times=9))
-    async with scoring(workspace, deadline=0.1, concurrency=1, max_waiting=3) as scorer:
+    async with scoring(workspace, deadline=1.0, concurrency=1, max_waiting=3) as scorer:
         found = await asyncio.gather(*(scorer.score(["x"]) for _ in range(5)), return_exceptions=True)
         assert sorted(type(each).__name__ for each in found) == ["ScorerUnavailable", "ScorerUnavailable", *["ScoringTimeout"] * 3]
         assert (scorer.waiting, scorer.refused) == (0, 2)
@@ -102,7 +102,7 @@ async def test_records_are_answered_as_they_came_and_bad_ones_do_not_count_again
 async def test_a_deadline_holds_over_waiting_and_retries_together() -> None:
     workspace = LoopbackWorkspace(ServingPart())
     workspace.faults.append(refusing(503, times=10_000))
-    async with scoring(workspace, deadline=0.3) as scorer:
+    async with scoring(workspace, deadline=1.0) as scorer:
         with pytest.raises((ScoringTimeout, ScorerUnavailable)):
             await scorer.score(["x"])
     assert len(workspace.requests) > 1

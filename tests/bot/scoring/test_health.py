@@ -59,7 +59,7 @@ async def test_an_endpoint_that_failed_is_tried_again_and_told_until_it_works(es
 async def test_while_it_is_given_a_rest_nobody_asks() -> None:
     workspace, clock = LoopbackWorkspace(ServingPart()), Clock()
     workspace.faults.append(Fault("/invocations", drop=True, times=99))
-    async with scoring(workspace, deadline=0.1, breaker=Breaker(clock, failures=1)) as scorer:
+    async with scoring(workspace, deadline=1.0, breaker=Breaker(clock, failures=1)) as scorer:
         with pytest.raises(ScorerUnavailable):
             await scorer.score(["x"])
         asked = len(workspace.requests)
