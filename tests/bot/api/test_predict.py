@@ -65,7 +65,7 @@ async def test_without_an_endpoint_the_scorer_that_comes_along_answers() -> None
 async def test_an_endpoint_that_is_away_has_a_status_and_a_code(
     fault: Fault, status: int, code: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(databricks, "PREDICT_SECONDS", 0.3 if fault.hang else 1.0 if fault.drop else 30.0)
+    monkeypatch.setattr(databricks, "PREDICT_SECONDS", 0.3 if fault.hang else 1.0 if fault.drop else 5.0)
     workspace = LoopbackWorkspace(ServingPart())
     workspace.faults.append(fault)
     async with scoring(workspace) as scorer, api(scorer) as client:
