@@ -139,15 +139,11 @@ async def open_application(settings: Settings, *, connector: aiohttp.BaseConnect
             background.start("webhooks", each.run, each.close)
         background.start("lexicon", core.watch_lexicon)
         background.start("product catalogue", catalogue.copy.run)
-        background.start("event loop lag", metrics.meters.watch_loop)
         live = await open_live(
             stack, background, client=client, core=core, stores=stores, events=events, evidence=evidence, private=private
         )
         calls = Calls(live.sessions.running)
-        counting = Parts(calls, core.transcriber, dispatcher, stores.recorder, events, live.shedding, evidence, catalogue, *webhooks)
-        metrics.watch(counting, stores.database, client)
-        if core.scoring.endpoint is not None:
-            metrics.watch_scoring(core.scoring.endpoint)
+        metrics.watch_calls(Parts(calls, dispatcher, stores.recorder, live.shedding, evidence, *webhooks), events, client)
         feed = Feed(live.sessions.all)
         memory: dict[str, Forget] = {"figures": metrics.meters.forget, "audio in memory": evidence.forget, "listeners": feed.forget}
         forgetting = _forgetting(live, stores, private, dispatchers=[dispatcher, *webhooks], memory=memory)
@@ -173,7 +169,7 @@ async def open_application(settings: Settings, *, connector: aiohttp.BaseConnect
             dispatcher=dispatcher,
             webhooks=webhooks[0] if webhooks else None,
         )
-        parts = HttpParts(core, catalogue, predictor, metrics, events, live.sessions.all, feed)
+        parts = HttpParts(core, catalogue, predictor, metrics, events, stores.database, live.sessions.all, feed)
         port = await open_http(stack, background, settings, parts, {**told, **warehouse_probes(catalogue, stores.database)})
         log.info("ready to connect", extra=_what_it_runs_with(settings, port, core, stores))
         yield Application(client, services, events, dispatcher, stores.recorder, stores.remembered, core, evidence, forgetting, port)

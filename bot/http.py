@@ -18,6 +18,7 @@ from bot.api.transcribe import HttpStreams
 from bot.background import Background
 from bot.core import Core
 from bot.metrics.metrics import Metrics
+from bot.storage.database import Database
 from config.settings import Settings
 from moderation.broadcast import Broadcast
 from moderation.catalogue import Catalogue
@@ -35,6 +36,7 @@ class HttpParts:
     predictor: Predictor
     metrics: Metrics
     events: Broadcast
+    database: Database
     running: Callable[[], Sequence[Running]] = tuple
     """The calls that go on."""
     feed: Feed = field(default_factory=lambda: Feed(tuple))
@@ -50,6 +52,8 @@ async def open_http(
     http_streams, feed = HttpStreams(streams, scoring), parts.feed
     parts.events.subscribe(feed)
     parts.metrics.watch_http(streams, feed)
+    parts.metrics.watch_process(core, parts.catalogue, parts.events, parts.database)
+    background.start("event loop lag", parts.metrics.meters.watch_loop)
     background.start("feed", feed.run)
     background.start("streams of requests", http_streams.run)
 

@@ -34,7 +34,7 @@ async def open_http_only(settings: Settings) -> AsyncIterator[int]:
         background.start("lexicon", core.watch_lexicon)
         background.start("product catalogue", catalogue.copy.run)
         predictor = Predictor(core.scoring.endpoint, core.scoring.local, settings.toxicity_threshold)
-        parts = HttpParts(core, catalogue, predictor, metrics, Broadcast())
+        parts = HttpParts(core, catalogue, predictor, metrics, Broadcast(), database)
         port = await open_http(stack, background, settings, parts, {**_probes(core, database), **warehouse_probes(catalogue, database)})
         log.info("ready", extra={"http": f"http://{settings.api_host}:{port}", "model": core.vocabulary.path.name})
         yield port

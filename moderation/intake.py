@@ -25,6 +25,8 @@ class Tally:
 
     speaker: Speaker
     heard_seconds: float = 0.0
+    settled_seconds: float = 0.0
+    """Audio that the track is done with, whatever became of it: heard, passed over, left out, or lost with its recogniser."""
     gated_seconds: float = 0.0
     """Of those: listened to and found to be noise, so never decoded."""
     utterances: int = 0
@@ -97,6 +99,8 @@ class Intake:
         async for item in self._inbox:
             for each in self._admitted(item):
                 yield each
+            if isinstance(item, AudioFrame):
+                self._tally.settled_seconds += item.seconds
         for each in self._gated(EndOfSpeech(self._tally.speaker.id, self._newest)):
             yield each
 

@@ -109,6 +109,11 @@ class Pipeline:
         """Items that wait in the inbox of whoever is furthest behind."""
         return max((track.intake.waiting for track in self._tracks.values()), default=0)
 
+    @property
+    def settled_seconds(self) -> float:
+        """Audio of all speakers that nobody works on any more, whatever became of it. Never falls while nobody is forgotten."""
+        return sum(tally.settled_seconds for tally in self._tallies.values())
+
     def coverage(self) -> tuple[Coverage, ...]:
         """What each speaker came to so far, by speaker id."""
         return tuple(self._coverage_of(tally) for _, tally in sorted(self._tallies.items()))

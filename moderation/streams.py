@@ -9,14 +9,15 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from uuid import uuid4
 
 from moderation.errors import SourceError
-from moderation.events import Event, SegmentTranscribed
-from moderation.inbox import Inbox, Overflow
-from moderation.models import BYTES_PER_SECOND, AudioFrame, EndOfSpeech, Session, SourceItem, Speaker, TranscriptSegment
+from moderation.events import Event, SegmentTranscribed, TrackFailed
+from moderation.handfed import PIECE_SECONDS, STALL_SECONDS, HandFedSource
+from moderation.models import Session, TranscriptSegment
 from moderation.pipeline import Pipeline
 from moderation.ports import Detector, Transcriber
 from moderation.settings import GuildSettings
@@ -24,65 +25,20 @@ from moderation.vad import VoiceGate
 
 log = logging.getLogger(__name__)
 
-PIECE_SECONDS = 0.1
-"""Audio in one frame of a stream, at most."""
-WAITING_SECONDS = 5.0
-"""Audio that may wait to be recognised; then the client waits."""
+LAST_WORDS_SECONDS = 120.0
+"""How long the end of a stream may take, however busy the machine is."""
+LOOK_SECONDS = 0.02
+"""How often the progress is looked at while somebody waits for it."""
 MAX_SEGMENTS = 2000
 """Segments a stream remembers; the oldest goes, and `dropped` counts it."""
 
-SPEAKER = Speaker(1)
-
 Tell = Callable[[TranscriptSegment], Awaitable[None]]
 """Is told of every partial and final."""
+Warn = Callable[[str], Awaitable[None]]
+"""Is told, in a sentence, why words will be missing."""
 
-
-class HandFedSource:
-    """An `AudioSource` for one speaker whose audio is handed in."""
-
-    def __init__(self) -> None:
-        self._items: Inbox[SourceItem] = Inbox(int(WAITING_SECONDS / PIECE_SECONDS), Overflow.DROP_OLDEST)
-        self._size = round(PIECE_SECONDS * BYTES_PER_SECOND)
-        self._speaking = False
-        self.fed_seconds = 0.0
-        """Media seconds handed in so far."""
-
-    async def feed(self, pcm: bytes) -> None:
-        """Hand in 16 kHz mono samples, signed 16-bit little-endian; waits while `WAITING_SECONDS` are ahead of the recogniser."""
-        for at in range(0, len(pcm), self._size):
-            piece = pcm[at : at + self._size]
-            await self._items.room()
-            self._items.put(AudioFrame(SPEAKER.id, self.fed_seconds, piece, time.monotonic()))
-            self.fed_seconds += len(piece) / BYTES_PER_SECOND
-            self._speaking = True
-
-    async def pause(self) -> None:
-        """Nothing comes at the moment: what was said is finished."""
-        if self._speaking:
-            self._speaking = False
-            await self._items.room()
-            self._items.put(EndOfSpeech(SPEAKER.id, self.fed_seconds, time.monotonic()))
-
-    def close(self) -> None:
-        """Nothing comes any more."""
-        self._items.close()
-
-    async def frames(self) -> AsyncIterator[SourceItem]:
-        """What was handed in, then the end."""
-        async for item in self._items:
-            yield item
-
-    def speaker(self, speaker_id: int) -> Speaker:
-        """There is one, without a name."""
-        return SPEAKER
-
-    def spoken_seconds(self, speaker_id: int) -> float:
-        """All of it counts."""
-        return self.fed_seconds
-
-    async def aclose(self) -> None:
-        """Stop at once."""
-        self.close()
+FAILED = "This stream has failed: words are missing, and it takes no more audio. Start another one."
+UNHEARD = "A part of this audio could not be recognised: a recogniser failed, or too many streams and speakers want one. Words are missing."
 
 
 class Transcription:
@@ -94,49 +50,91 @@ class Transcription:
         detectors: Sequence[Detector],
         *,
         tell: Tell | None = None,
+        warn: Warn | None = None,
         gate: Callable[[], VoiceGate] | None = None,
+        stall_seconds: float = STALL_SECONDS,
+        end_seconds: float = LAST_WORDS_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Starts at once. `tell`: is told of every partial and final; `gate`: as in `Pipeline`."""
+        """Starts at once.
+
+        Args:
+            transcriber: gives the recogniser.
+            detectors: as in `Pipeline`, as is `gate`.
+            tell: is told of every partial and final.
+            warn: is told, while the stream goes on, why words will be missing.
+            gate: None decodes everything.
+            stall_seconds: without any progress for so long, what waits to be recognised is given up.
+            end_seconds: how long `finish` may take.
+            clock: monotonic seconds.
+        """
         session = Session(uuid4().hex, 0, 0, datetime.now(UTC))
         settings = GuildSettings(0)
         self.id = session.id
-        self._source = HandFedSource()
+        self._source = HandFedSource(stall_seconds)
         self._pipeline = Pipeline(session, transcriber, detectors, self, lambda: settings, lossless=True, gate=gate)
         self._tell = tell
+        self._warn = warn
+        self._stall_seconds = stall_seconds
+        self._end_seconds = end_seconds
+        self._clock = clock
         self._segments: deque[TranscriptSegment] = deque(maxlen=MAX_SEGMENTS)
         self.partial = ""
         """What is being said."""
         self.dropped = 0
         """Segments that were too many to remember."""
         self.failed = False
+        self.late_seconds = 0.0
+        """Audio that was given up at the end because it took too long."""
         self._task = asyncio.create_task(self._run(), name="stream")
 
     async def feed(self, pcm: bytes) -> None:
         """Hand in whole 16 kHz mono samples; waits while the recogniser is far behind. Raises `SourceError` after a failure."""
-        if self.failed:
-            raise SourceError("This stream has failed; start another one.")
-        await self._source.feed(pcm)
+        with self._unless_failed():
+            await self._source.feed(pcm)
 
     async def pause(self) -> None:
-        """Nothing comes at the moment: finish the sentence."""
-        await self._source.pause()
+        """Nothing comes at the moment: finish the sentence. Raises `SourceError` after a failure."""
+        with self._unless_failed():
+            await self._source.pause()
 
     async def heard(self) -> None:
-        """Wait until all that was handed in has been through the recogniser, or the stream has ended."""
-        while not self._task.done() and self._heard_seconds() < self._source.fed_seconds - PIECE_SECONDS / 2:
-            await asyncio.wait({self._task}, timeout=0.02)
+        """Wait until all that was handed in has been worked on, or the stream has ended. Raises `SourceError` after a failure."""
+        progress = _Progress(self._settled, self._stall_seconds, self._clock)
+        while not self._task.done() and self._unsettled > PIECE_SECONDS / 2 and not progress.stalled:
+            await asyncio.wait({self._task}, timeout=LOOK_SECONDS)
+        self.failed = self.failed or progress.stalled
+        self._check()
 
     async def finish(self) -> str:
-        """No more audio: finish the last words; the whole transcript."""
+        """No more audio: finish the last words, while there is progress and `end_seconds` are not over; the whole transcript.
+
+        `missing` tells afterwards whether something was left out.
+        """
         self._source.close()
-        await asyncio.wait({self._task})
+        progress = _Progress(self._settled, self._stall_seconds, self._clock)
+        while not self._task.done() and not progress.stalled and progress.seconds < self._end_seconds:
+            await asyncio.wait({self._task}, timeout=LOOK_SECONDS)
+        if not self._task.done():
+            self.late_seconds = max(self._unsettled, PIECE_SECONDS)
+            await self.aclose()
         return self.transcript
 
     async def aclose(self) -> None:
         """Stop at once, without the last words."""
         self._source.close()
+        self.failed = self.failed or not self._task.done()
         self._task.cancel()
         await asyncio.wait({self._task})
+
+    @property
+    def missing(self) -> str:
+        """What the transcript lacks at the end, in a sentence; empty when nothing is known to be missing."""
+        if self.late_seconds:
+            return f"Recognition was too slow: the last {self.late_seconds:.1f} seconds of audio were left out."
+        if self.failed:
+            return FAILED
+        return f"The transcript was too long; segments left out at its beginning: {self.dropped}." if self.dropped else ""
 
     @property
     def segments(self) -> Sequence[TranscriptSegment]:
@@ -150,6 +148,8 @@ class Transcription:
 
     async def emit(self, event: Event) -> None:
         """What the pipeline says."""
+        if isinstance(event, TrackFailed) and self._warn is not None:
+            await self._warn(UNHEARD)
         if not isinstance(event, SegmentTranscribed):
             return
         segment = event.segment
@@ -169,5 +169,47 @@ class Transcription:
         finally:
             self._source.close()
 
-    def _heard_seconds(self) -> float:
-        return sum(c.heard_seconds for c in self._pipeline.coverage())
+    @contextmanager
+    def _unless_failed(self) -> Iterator[None]:
+        self._check()
+        try:
+            yield
+        except TimeoutError:
+            self.failed = True
+        self._check()
+
+    def _check(self) -> None:
+        if self.failed:
+            raise SourceError(FAILED)
+
+    def _settled(self) -> float:
+        return self._pipeline.settled_seconds
+
+    @property
+    def _unsettled(self) -> float:
+        return self._source.fed_seconds - self._settled()
+
+
+class _Progress:
+    """Whether something still grows."""
+
+    def __init__(self, measure: Callable[[], float], patience: float, clock: Callable[[], float]) -> None:
+        """`patience`: seconds."""
+        self._measure = measure
+        self._patience = patience
+        self._clock = clock
+        self._last = measure()
+        self._started = self._moved = clock()
+
+    @property
+    def seconds(self) -> float:
+        """Since the start."""
+        return self._clock() - self._started
+
+    @property
+    def stalled(self) -> bool:
+        """Whether it has not grown for longer than patience lasts."""
+        now, value = self._clock(), self._measure()
+        if value > self._last:
+            self._last, self._moved = value, now
+        return now - self._moved >= self._patience

@@ -1,6 +1,7 @@
 """`WS /ws/flag-audio/`: the running transcript, scored as a whole while it grows."""
 
 import asyncio
+import logging
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -13,6 +14,8 @@ from bot.api.sockets import Client, Conversation, accept
 from bot.api.streams import Streams
 from moderation.errors import ModerationError
 from moderation.models import TranscriptSegment
+
+log = logging.getLogger(__name__)
 
 MAX_SCORED = 5_000
 """Characters of the transcript's end that are scored."""
@@ -31,6 +34,8 @@ class Rating:
     """As the endpoint gave it."""
 
 
+NOTHING_SAID = Rating(0.0, flagged=False, response=None)
+"""What an empty transcript comes to; nobody is asked."""
 Rate = Callable[[str], Awaitable[Rating]]
 """Rates a text; raises a `ModerationError` where it cannot."""
 
@@ -99,14 +104,18 @@ class TranscriptScores:
 
     async def _score(self, *, final: bool) -> None:
         text = " ".join(filter(None, (*self._said, self._partial)))[-MAX_SCORED:]
-        if not text or (text == self._scored and not final):
+        if not final and text in {"", self._scored}:
             return
         try:
-            rating = await self._rate(text)
+            rating = await self._rate(text) if text else NOTHING_SAID
+            await self._client.say(
+                "score", score=rating.score, flagged=rating.flagged, threshold=self._threshold, final=final, response=rating.response
+            )
         except ModerationError as error:
             await self._client.error(str(error))
             return
+        except Exception as error:  # the next one is tried all the same
+            log.warning("scoring a stream's transcript failed", extra={"error": type(error).__name__})
+            await self._client.error("The transcript could not be scored.")
+            return
         self._scored = text
-        await self._client.say(
-            "score", score=rating.score, flagged=rating.flagged, threshold=self._threshold, final=final, response=rating.response
-        )

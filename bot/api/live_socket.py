@@ -1,6 +1,7 @@
 """`WS /ws/voicechat/stream/`: the live transcript, and each segment's score."""
 
 import asyncio
+import logging
 from collections import deque
 
 from aiohttp import web
@@ -12,6 +13,8 @@ from moderation.inbox import Inbox, Overflow
 from moderation.models import TranscriptSegment
 from moderation.scoring import TextScore, TextScoring
 from moderation.streams import MAX_SEGMENTS
+
+log = logging.getLogger(__name__)
 
 MAX_UNSCORED = 32
 """Segments that may wait for their score; the newest beyond that gets `score_error`."""
@@ -58,6 +61,8 @@ class SegmentScores:
         """Wait for the last scores."""
         self._waiting.close()
         await asyncio.wait({self._task}, timeout=SCORES_SECONDS)
+        if not self._task.done():
+            await self._client.error("The scores of the last segments did not come in time; they are left out.")
         await self._client.say("final", transcript=transcript)
 
     async def aclose(self) -> None:
@@ -67,10 +72,17 @@ class SegmentScores:
 
     async def _score_all(self) -> None:
         async for segment in self._waiting:
-            scored = await self._scoring(segment.text)
-            if scored.problem:
-                await self._client.say("score_error", segment_id=segment.id, error=scored.problem)
-            await self._client.say("score", segment_id=segment.id, text=segment.text, transcript=" ".join(self._said), **as_json(scored))
+            try:
+                await self._score(segment)
+            except Exception as error:  # one segment without a score is told; the others go on
+                log.warning("scoring a stream's segment failed", extra={"session_id": segment.session_id, "error": type(error).__name__})
+                await self._client.say("score_error", segment_id=segment.id, error="This segment could not be scored.")
+
+    async def _score(self, segment: TranscriptSegment) -> None:
+        scored = await self._scoring(segment.text)
+        if scored.problem:
+            await self._client.say("score_error", segment_id=segment.id, error=scored.problem)
+        await self._client.say("score", segment_id=segment.id, text=segment.text, transcript=" ".join(self._said), **as_json(scored))
 
 
 def as_json(scored: TextScore) -> dict[str, object]:

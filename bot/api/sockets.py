@@ -6,7 +6,6 @@ What a client sends wrongly is answered with `error`, and the stream goes on. A 
 slowed down by TCP; one that does not read is closed by the heartbeat.
 """
 
-import asyncio
 import json
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,9 +15,9 @@ from weakref import WeakSet
 from aiohttp import WSMsgType, web
 
 from bot.sources.resample import Resampler
-from moderation.errors import InvalidInput, ModerationError
+from moderation.errors import InvalidInput, ModerationError, SourceError
 from moderation.models import SAMPLE_RATE, TranscriptSegment
-from moderation.streams import Tell, Transcription
+from moderation.streams import Tell, Transcription, Warn
 
 MAX_MESSAGE = 1_000_000
 """Bytes of one message: 10 s of 48 kHz audio."""
@@ -27,13 +26,11 @@ PAUSE_SECONDS = 1.0
 """Without audio for so long, the sentence is finished."""
 IDLE_SECONDS = 60.0
 """Without anything for so long, the stream is closed."""
-LAST_WORDS_SECONDS = 15.0
-"""How long the end of a stream may take."""
 
 SOCKETS = web.AppKey("sockets", WeakSet[web.WebSocketResponse])
 """Those that are open, to be closed with the server."""
 
-Open = Callable[[Tell], Transcription]
+Open = Callable[[Tell, Warn], Transcription]
 """Starts a stream."""
 
 
@@ -113,9 +110,11 @@ class Conversation:
         try:
             message = await self._socket.receive(timeout=PAUSE_SECONDS)
         except TimeoutError:
-            return await self._silence()
-        self._silent = 0.0
+            message = None
         try:
+            if message is None:
+                return await self._silence()
+            self._silent = 0.0
             if message.type is WSMsgType.BINARY:
                 await self._audio(message.data)
             elif message.type is WSMsgType.TEXT:
@@ -160,17 +159,17 @@ class Conversation:
         if isinstance(sample_rate, bool) or not isinstance(sample_rate, int):
             raise InvalidInput("sample_rate must be a whole number of Hz.")
         self._resampler = Resampler(sample_rate)
-        self._stream = self._open(self._listener.take)
+        self._stream = self._open(self._listener.take, self._client.error)
         await self._client.say("started", sample_rate=sample_rate)
 
     async def _stop(self) -> bool:
         transcript = ""
         if self._stream is not None and self._resampler is not None:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(LAST_WORDS_SECONDS):
-                    await self._stream.feed(self._resampler.flush())
-                    await self._stream.finish()
-            transcript = self._stream.transcript
+            with suppress(SourceError):  # `missing` tells it below
+                await self._stream.feed(self._resampler.flush())
+            transcript = await self._stream.finish()
+            if self._stream.missing:
+                await self._client.error(self._stream.missing)
         await self._listener.finish(transcript)
         return await self._end(1000)
 

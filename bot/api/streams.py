@@ -5,10 +5,13 @@ from contextlib import contextmanager
 
 from moderation.errors import TooMany
 from moderation.ports import Detector, Transcriber
-from moderation.streams import Tell, Transcription
+from moderation.streams import Tell, Transcription, Warn
 
 MAX_STREAMS = 64
 """Streams at once; one more is refused."""
+
+MAX_UPLOADS = 64
+"""Requests with audio at once, each with up to a megabyte in memory and the rest of its body on disk; one more is refused."""
 
 
 class Streams:
@@ -18,8 +21,9 @@ class Streams:
         self._transcriber = transcriber
         self._limit = limit
         self.open_count = 0
+        self._uploads = 0
         self.refused = 0
-        """Since the start."""
+        """Streams, and requests with audio, since the start."""
 
     @contextmanager
     def place(self) -> Iterator[None]:
@@ -29,6 +33,18 @@ class Streams:
             yield
         finally:
             self.give_back()
+
+    @contextmanager
+    def upload(self) -> Iterator[None]:
+        """A request with audio, while the context lasts. Raises `TooMany`."""
+        if self._uploads >= MAX_UPLOADS:
+            self.refused += 1
+            raise TooMany(f"{MAX_UPLOADS} requests with audio are under way already; try again when one has been answered.")
+        self._uploads += 1
+        try:
+            yield
+        finally:
+            self._uploads -= 1
 
     def take_place(self) -> None:
         """Raises `TooMany` when all are taken."""
@@ -41,7 +57,10 @@ class Streams:
         """A stream has ended."""
         self.open_count -= 1
 
-    def open(self, tell: Tell | None = None) -> Transcription:
-        """Start a stream. The detectors of calls are not asked: a stream's text is scored, nobody is alerted."""
+    def open(self, tell: Tell | None = None, warn: Warn | None = None) -> Transcription:
+        """Start a stream; `tell` and `warn` as in `Transcription`.
+
+        The detectors of calls are not asked: a stream's text is scored, nobody is alerted.
+        """
         nobody: tuple[Detector, ...] = ()
-        return Transcription(self._transcriber, nobody, tell=tell)
+        return Transcription(self._transcriber, nobody, tell=tell, warn=warn)

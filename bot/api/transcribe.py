@@ -1,36 +1,27 @@
 """`POST /api/voicechat/transcribe/` and `/finalize/`: a transcript by plain requests, audio piece by piece or as a whole file."""
 
-import asyncio
 import tempfile
 import time
-from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing, suppress
 from typing import BinaryIO, cast
 
 from aiohttp import web
 from pydantic import BaseModel, Field
 
-from bot.api.bodies import MAX_BODY, Body
+from bot.api.bodies import Body
 from bot.api.live_socket import as_json
+from bot.api.named_streams import Named, NamedStreams
 from bot.api.routes import Role, Route, answer, body_of, query_of
 from bot.api.streams import Streams
-from bot.sources.files import decode
+from bot.api.uploads import MEMORY_BYTES, RAW, decoded, holds_file, receive, resampled
 from bot.sources.resample import MAX_RATE, MIN_RATE, Resampler
-from moderation.errors import InvalidInput, ModerationError, NotFound
+from moderation.errors import SourceError
 from moderation.models import SAMPLE_RATE, TranscriptSegment
 from moderation.scoring import TextScoring
-from moderation.streams import Transcription
 
 IDLE_SECONDS = 60.0
 """A stream to which nothing comes for so long is forgotten."""
-UPLOAD_SECONDS = 120.0
-"""How long a body may take to arrive."""
-MEMORY_BYTES = 1_000_000
-"""Of a body that may be in memory; more goes to a temporary file."""
-RAW = ("application/octet-stream", "audio/l16", "audio/pcm", "audio/raw", "application/x-www-form-urlencoded")
-"""Media types that say nothing about a file: samples, unless the first bytes are a known file's."""
-_FILES = (b"RIFF", b"OggS", b"fLaC", b"ID3", b"\x1aE\xdf\xa3", b"FORM", b"\x00\x00\x00\x1cftyp", b"\x00\x00\x00\x20ftyp")
 
 
 class Query(BaseModel):
@@ -77,108 +68,57 @@ class Finished(BaseModel):
     stream_id: str
     transcript: str
     segments: list[Scored]
-
-
-@dataclass(slots=True)
-class _Open:
-    stream: Transcription
-    used_at: float
-    told: int = 0
-    fed: bool = False
-    """Whether anything usable came."""
-    resampler: tuple[int, Resampler] | None = None
-    busy: asyncio.Lock = field(default_factory=asyncio.Lock)
+    error: str = Field("", description="Why words are missing; empty when none are known to be.")
 
 
 class HttpStreams:
-    """The streams that requests have opened, by the clients' names for them."""
+    """The streams that requests have opened."""
 
     def __init__(self, streams: Streams, scoring: TextScoring, clock: Callable[[], float] = time.monotonic) -> None:
         """`clock`: monotonic seconds."""
-        self._streams = streams
+        self._named = NamedStreams(streams, IDLE_SECONDS, clock)
         self._scoring = scoring
-        self._clock = clock
-        self._open: OrderedDict[str, _Open] = OrderedDict()
+        self.sweep, self.run = self._named.sweep, self._named.run
 
     async def transcribe(self, request: web.Request) -> web.Response:
         """Take a piece of audio, or a whole file."""
         query = query_of(request, Query)
-        with tempfile.SpooledTemporaryFile(MEMORY_BYTES) as spooled:
+        with self._named.awaited(query.stream_id), tempfile.SpooledTemporaryFile(MEMORY_BYTES) as spooled:
             file = cast("BinaryIO", spooled)
-            if not await _receive(request, file):
-                raise InvalidInput("The body is empty; send PCM16 mono samples, or a WAV, Ogg, MP3 or FLAC file.")
-            opened = self._get(query.stream_id)
-            async with opened.busy:
-                await self._feed_or_drop(opened, file, query, request.content_type)
-                await opened.stream.heard()
-                opened.used_at = self._clock()
-                segments = opened.stream.segments[opened.told :]
-                opened.told += len(segments)
-        return answer(Heard(stream_id=query.stream_id, partial=opened.stream.partial, segments=await self._scored(segments)))
+            size = await receive(request, file)
+            async with self._named.opened(query.stream_id) as named:
+                await self._feed_or_drop(request, query, named, file, size)
+                segments, partial = named.new_segments(), named.stream.partial
+        return answer(Heard(stream_id=query.stream_id, partial=partial, segments=await self._scored(segments)))
 
     async def finalize(self, request: web.Request) -> web.Response:
         """End a stream."""
         name = body_of(request, Finalize).stream_id
-        opened = self._open.pop(name, None)
-        if opened is None:
-            raise NotFound("There is no such stream; it has ended, or nothing came to it for a minute.")
-        try:
-            async with opened.busy:
-                if opened.resampler is not None:
-                    await opened.stream.feed(opened.resampler[1].flush())
-                transcript = await opened.stream.finish()
-        finally:
-            self._streams.give_back()
-        return answer(Finished(stream_id=name, transcript=transcript, segments=await self._scored(opened.stream.segments)))
+        async with self._named.ending(name) as named:
+            if named.resampler is not None:
+                with suppress(SourceError):  # `missing` tells it below
+                    await named.stream.feed(named.resampler[1].flush())
+            transcript = await named.stream.finish()
+        error = " ".join(filter(None, (named.problem, named.stream.missing)))
+        if error and not transcript:
+            raise SourceError(error)
+        return answer(Finished(stream_id=name, transcript=transcript, segments=await self._scored(named.stream.segments), error=error))
 
-    async def sweep(self) -> None:
-        """Forget the streams that are idle."""
-        for name, opened in list(self._open.items()):
-            if self._clock() - opened.used_at >= IDLE_SECONDS and not opened.busy.locked():
-                await self._drop(name)
-
-    async def run(self) -> None:
-        """Sweep again and again; at the end, drop all."""
-        try:
-            while True:
-                await asyncio.sleep(IDLE_SECONDS / 6)
-                await self.sweep()
-        finally:
-            for name in list(self._open):
-                await self._drop(name)
-
-    def _get(self, name: str) -> _Open:
-        if name not in self._open:
-            self._streams.take_place()
-            self._open[name] = _Open(self._streams.open(), self._clock())
-        return self._open[name]
-
-    async def _drop(self, name: str) -> None:
-        opened = self._open.pop(name)
-        self._streams.give_back()
-        await opened.stream.aclose()
-
-    async def _feed_or_drop(self, opened: _Open, file: BinaryIO, query: Query, media: str) -> None:
+    async def _feed_or_drop(self, request: web.Request, query: Query, named: Named, file: BinaryIO, size: int) -> None:
         """What cannot be used opens no stream."""
         try:
-            await self._feed(opened, file, query, media)
-        except ModerationError:
-            if not opened.fed:
-                await self._drop(query.stream_id)
-            raise
-        opened.fed = True
-
-    async def _feed(self, opened: _Open, file: BinaryIO, query: Query, media: str) -> None:
-        start = file.read(12)
-        file.seek(0)
-        if media not in RAW or start.startswith(_FILES):
-            async for pcm in _pieces(decode(file, "The file")):
-                await opened.stream.feed(pcm)
-            return
-        if opened.resampler is None or opened.resampler[0] != query.sample_rate:
-            opened.resampler = (query.sample_rate, Resampler(query.sample_rate))
-        while piece := file.read(MEMORY_BYTES):
-            await opened.stream.feed(opened.resampler[1](piece))
+            async with aclosing(_samples(query, request.content_type, named, file, size)) as pieces:
+                async for pcm in pieces:
+                    if request.transport is None:
+                        raise SourceError("The client went away before its audio was recognised.")
+                    await named.stream.feed(pcm)
+            await named.stream.heard()
+            if problem := named.new_problem():
+                raise SourceError(problem)
+            named.fed = True
+        finally:
+            if not named.fed:
+                await self._named.drop(query.stream_id, named)
 
     async def _scored(self, segments: Sequence[TranscriptSegment]) -> list[Scored]:
         found = []
@@ -210,7 +150,7 @@ def routes(streams: HttpStreams) -> list[Route]:
             streams.finalize,
             "End a stream and get all of it.",
             {200: [Finished]},
-            {404},
+            {404, 503},
             Role.OPERATE,
             body=Finalize,
             tag="streams",
@@ -218,22 +158,13 @@ def routes(streams: HttpStreams) -> list[Route]:
     ]
 
 
-async def _receive(request: web.Request, file: BinaryIO) -> int:
-    """The body into the file; how many bytes. aiohttp itself limits the size only of what it reads whole."""
-    size, limit = 0, request.app[MAX_BODY]
-    try:
-        async with asyncio.timeout(UPLOAD_SECONDS):
-            async for chunk in request.content.iter_chunked(65_536):
-                size += len(chunk)
-                if size > limit:
-                    raise web.HTTPRequestEntityTooLarge(limit, size)
-                await asyncio.to_thread(file.write, chunk) if size > MEMORY_BYTES else file.write(chunk)
-    except TimeoutError:
-        raise web.HTTPRequestTimeout from None
-    file.seek(0)
-    return size
-
-
-async def _pieces(decoded: Iterator[bytes]) -> AsyncIterator[bytes]:
-    while (pcm := await asyncio.to_thread(next, decoded, b"")) != b"":
-        yield pcm
+async def _samples(query: Query, media: str, named: Named, file: BinaryIO, size: int) -> AsyncGenerator[bytes, None]:
+    if holds_file(file, media, rate_given="sample_rate" in query.model_fields_set):
+        pieces = decoded(file)
+    else:
+        if named.resampler is None or named.resampler[0] != query.sample_rate:
+            named.resampler = (query.sample_rate, Resampler(query.sample_rate))
+        pieces = resampled(file, size, named.resampler[1])
+    async with aclosing(pieces):
+        async for pcm in pieces:
+            yield pcm

@@ -7,13 +7,15 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from bot.api.feed import Feed
 from bot.api.streams import Streams
+from bot.core import Core
 from bot.metrics.http import HttpReadings
 from bot.metrics.meters import Meters
-from bot.metrics.readings import Parts, Readings
+from bot.metrics.readings import Parts, ProcessReadings, Readings
 from bot.metrics.scoring import ScoringReadings
 from bot.metrics.shards import Connections, ShardReadings
-from bot.scoring.databricks import DatabricksScorer
 from bot.storage.database import Database
+from moderation.broadcast import Broadcast
+from moderation.catalogue import Catalogue
 
 
 class Metrics:
@@ -26,18 +28,20 @@ class Metrics:
         ProcessCollector(registry=self._registry)
         PlatformCollector(registry=self._registry)
 
-    def watch(self, parts: Parts, database: Database, shards: Connections) -> None:
-        """From now on all of that is measured. Once."""
-        parts.events.subscribe(self.meters)
-        parts.events.subscribe(parts.calls)
-        parts.transcriber.on_decoded(self.meters.decoded)
+    def watch_process(self, core: Core, catalogue: Catalogue, events: Broadcast, database: Database) -> None:
+        """From now on all is measured that every process has, with calls or without. Once."""
+        events.subscribe(self.meters)
+        core.transcriber.on_decoded(self.meters.decoded)
         database.observe = self.meters.transacted
+        self._registry.register(ProcessReadings(core.transcriber, catalogue, events))
+        if core.scoring.endpoint is not None:
+            ScoringReadings(self._registry, core.scoring.endpoint)
+
+    def watch_calls(self, parts: Parts, events: Broadcast, shards: Connections) -> None:
+        """The same for calls. Once."""
+        events.subscribe(parts.calls)
         self._registry.register(Readings(parts))
         self._registry.register(ShardReadings(shards))
-
-    def watch_scoring(self, scorer: DatabricksScorer) -> None:
-        """The same for the serving endpoint, where there is one. Once."""
-        ScoringReadings(self._registry, scorer)
 
     def watch_http(self, streams: Streams, feed: Feed) -> None:
         """The same for what clients stream and listen to. Once."""

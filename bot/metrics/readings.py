@@ -24,18 +24,30 @@ LEAST_SPOKEN = 5.0
 """Seconds somebody must have spoken before their coverage counts as a figure."""
 
 
+class ProcessReadings(Collector):
+    """Of the parts that every process has, with calls or without. Belongs to the event loop."""
+
+    def __init__(self, transcriber: VoskTranscriber, catalogue: Catalogue, events: Broadcast) -> None:
+        self._transcriber = transcriber
+        self._catalogue = catalogue
+        self._events = events
+
+    def collect(self) -> Iterator[Metric]:
+        """All of them."""
+        yield from _speech(self._transcriber.stats())
+        yield from _catalogue(self._catalogue)
+        yield counter("earshot_reaction_failures", "Events that a subscriber failed on.", self._events.failures)
+
+
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The parts that count."""
+    """The parts of calls that count."""
 
     calls: Calls
-    transcriber: VoskTranscriber
     dispatcher: AlertDispatcher
     recorder: Recorder
-    events: Broadcast
     shedding: Shedding
     evidence: EvidenceRing
-    catalogue: Catalogue
     webhooks: AlertDispatcher | None = None
 
 
@@ -52,10 +64,8 @@ class Readings(Collector):
         yield from self._calls()
         yield from _heard(sums)
         yield from _overload(self._parts.shedding)
-        yield from _speech(self._parts.transcriber.stats())
         yield from _evidence(self._parts.evidence.stats)
         yield from self._reactions()
-        yield from _catalogue(self._parts.catalogue)
 
     def _calls(self) -> Iterator[Metric]:
         health = self._parts.calls.health()
@@ -80,7 +90,6 @@ class Readings(Collector):
         rows = {name: getattr(recorder, name) for name in ("written", "failed", "dropped", "journalled", "replayed", "refused")}
         yield counters("earshot_recorder_events", "Events for the database.", "outcome", rows)
         yield gauge("earshot_recorder_waiting", "Events that wait for the database.", recorder.waiting)
-        yield counter("earshot_reaction_failures", "Events that a subscriber failed on.", self._parts.events.failures)
 
 
 def _receive(sums: Sums) -> Iterator[Metric]:

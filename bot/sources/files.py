@@ -1,7 +1,8 @@
 """Recorded audio of any format as 16 kHz mono samples, piece by piece, with FFmpeg (PyAV)."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from math import inf
 from pathlib import Path
 from typing import BinaryIO
 
@@ -33,7 +34,7 @@ def is_audio_name(path: Path) -> bool:
     return path.suffix.lower().lstrip(".") in _AUDIO_TYPES and not path.name.startswith(".")
 
 
-def decode(source: Path | BinaryIO, name: str = "") -> Iterator[bytes]:
+def decode(source: Path | BinaryIO, name: str = "", *, max_seconds: float = inf) -> Generator[bytes, None, None]:
     """Decode the first audio stream to signed 16-bit little-endian samples, 16 kHz, mono. Memory stays bounded.
 
     Gaps in the file's timestamps (recorders leave silence out) become silence, so that positions are media seconds.
@@ -41,6 +42,7 @@ def decode(source: Path | BinaryIO, name: str = "") -> Iterator[bytes]:
     Args:
         source: a file's path, or an open binary file that can be read and sought.
         name: what to call it in errors; the path by default.
+        max_seconds: of audio and of silence in its gaps; what has more is refused, if its header says so at once.
 
     Yields:
         Pieces of any length, whole samples each.
@@ -50,9 +52,9 @@ def decode(source: Path | BinaryIO, name: str = "") -> Iterator[bytes]:
     """
     if isinstance(source, Path):
         with _opened(source) as file:
-            yield from _Decoding(name or str(source)).run(file)
+            yield from _Decoding(name or str(source), max_seconds).run(file)
     else:
-        yield from _Decoding(name or "audio").run(source)
+        yield from _Decoding(name or "audio", max_seconds).run(source)
 
 
 def probe(path: Path) -> float | None:
@@ -93,8 +95,9 @@ def _check_path(path: Path, label: str) -> None:
 class _Decoding:
     """One pass through one file."""
 
-    def __init__(self, label: str) -> None:
+    def __init__(self, label: str, max_seconds: float = inf) -> None:
         self._label = label
+        self._max = max_seconds
         self._resampler: AudioResampler | None = None
         self._parameters: tuple[str, str, int] | None = None
         self._origin: float | None = None
@@ -109,14 +112,16 @@ class _Decoding:
         wav_seconds = promised_seconds(file)
         with self._open(file) as container:
             stream = self._stream(container)
+            expected = wav_seconds or _duration(container, stream)
+            self._check_length(expected or 0.0)
             try:
                 for frame in container.decode(stream):
-                    yield from self._frame(frame)
+                    yield from self._limited(self._frame(frame))
             except FFmpegError as error:
                 yield from self._flush()
                 raise self._broken(error) from error
             yield from self._flush()
-            self._check_end(wav_seconds or _duration(container, stream))
+            self._check_end(expected)
 
     def probe(self, file: BinaryIO) -> float | None:
         with self._open(file) as container:
@@ -170,6 +175,15 @@ class _Decoding:
             left -= size
             self._bytes += size
             yield bytes(size)
+
+    def _limited(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        for pcm in pieces:
+            self._check_length(self._seconds)
+            yield pcm
+
+    def _check_length(self, seconds: float) -> None:
+        if seconds > self._max:
+            raise UndecodableAudio(f"{self._label}: holds more than {self._max / 60:.0f} minutes of audio; send it in parts.")
 
     def _flush(self) -> Iterator[bytes]:
         resampler, self._resampler = self._resampler, None

@@ -24,6 +24,7 @@ from moderation.errors import DetectorError
 from moderation.models import Score
 from moderation.scoring import TextScoring
 from moderation.terms import Term, TermType
+from tests.bot.sources.encoding import encoded
 from tests.scenario import MODEL
 
 pytestmark = pytest.mark.integration
@@ -254,28 +255,14 @@ async def test_a_transcript_by_requests(client: Client, streams: Streams) -> Non
     assert streams.open_count == 0
 
 
-async def test_a_whole_file(client: Client, tmp_path: Path) -> None:
+async def test_a_whole_file(client: Client) -> None:
     for suffix, codec in (("wav", "pcm_s16le"), ("ogg", "libopus"), ("mp3", "libmp3lame"), ("flac", "flac")):
-        data = encoded(tmp_path / f"voice.{suffix}", codec)
+        data = encoded(suffix, codec, 48_000 if codec == "libopus" else 16_000)
         for media in ("application/octet-stream", f"audio/{suffix}"):
             answered = await client.post("/api/voicechat/transcribe/?stream_id=f", data=data, headers={"Content-Type": media})
             assert answered.status == 200, await answered.text()
             finished = await (await client.post("/api/voicechat/finalize/", json={"stream_id": "f"})).json()
             assert len(set(finished["transcript"].split()) & set(SAID.split())) >= 5, suffix
-
-
-def encoded(path: Path, codec: str) -> bytes:
-    with av.open(str(VOICE)) as source, av.open(str(path), "w") as target:
-        stream = target.add_stream(codec, rate=48_000 if codec == "libopus" else 16_000, layout="mono")
-        assert isinstance(stream, av.AudioStream)
-        resampler = av.AudioResampler(format=stream.format, layout="mono", rate=stream.rate, frame_size=960 if codec == "libopus" else 1152)
-        for frame in source.decode(audio=0):
-            for each in resampler.resample(frame):
-                target.mux(stream.encode(each))
-        for each in resampler.resample(None):
-            target.mux(stream.encode(each))
-        target.mux(stream.encode(None))
-    return path.read_bytes()
 
 
 @pytest.mark.parametrize(
