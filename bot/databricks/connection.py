@@ -151,14 +151,16 @@ class Connection:
 def send_once(connection: "SqlConnection") -> None:
     """Keep the connector from sending a statement again whose answer was lost: it may have been carried out.
 
-    By itself it does so, and reports success (found with databricks-sql-connector 4.9.0). There is no public option.
+    By itself it does so, and reports success (found with databricks-sql-connector 4.9.0). There is no public option. `read` is about
+    connections that break; TLS that breaks under an answer is counted as `other`.
+
     Raises `Failure` where a version of the connector has changed in that respect.
     """
     policy: Any = getattr(connection.session.backend, "retry_policy", None)
-    if not hasattr(policy, "read"):
+    if not (hasattr(policy, "read") and hasattr(policy, "other")):
         connection.close()
         raise Failure(Ending.REFUSED, "This version of databricks-sql-connector might write twice. Install version 4.9.")
-    policy.read = False
+    policy.read, policy.other = False, 0
 
 
 def _answer(cursor: "Cursor") -> Answer:

@@ -13,8 +13,8 @@ _CLASS = re.compile(r"\[([A-Z][A-Z0-9_.]{2,120})\]")
 _SQLSTATE = re.compile(r"SQLSTATE: ?([0-9A-Z]{5})")
 _CONFLICTS = {"2D521", "40001"}
 """SQLSTATEs of Delta's lost races: nothing was changed."""
-_NEVER_CONNECTED = {"NewConnectionError", "ConnectTimeoutError", "NameResolutionError", "ProxyError", "SSLError"}
-"""urllib3's errors from before a request was sent."""
+_NEVER_CONNECTED = {"NewConnectionError", "ConnectTimeoutError", "NameResolutionError", "ProxyError"}
+"""urllib3's errors from before a request was sent. `SSLError` is none: it may be about the answer."""
 
 _ADVICE = {
     "TABLE_OR_VIEW_NOT_FOUND": "The table is not there. Check DATABRICKS_PRODUCTS_TABLE.",

@@ -1,5 +1,6 @@
 """A workspace with a warehouse, and our side of it."""
 
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -26,11 +27,11 @@ class FakeClock:
 class Stage:
     """One workspace with one warehouse. Clients are made by `client`."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.tokens = Tokens()
         self.clock = FakeClock()
         self.part = WarehousePart(self.tokens, clock=self.clock)
-        self.workspace = LoopbackWorkspace(self.part)
+        self.workspace = LoopbackWorkspace(self.part, tls=tls)
         self.faults = self.workspace.faults
 
     @property

@@ -8,6 +8,8 @@ import subprocess
 import sys
 import threading
 from decimal import Decimal
+from pathlib import Path
+from typing import Literal
 
 import aiohttp
 import pytest
@@ -20,6 +22,7 @@ from bot.databricks.failures import Failure, StatementRefused
 from bot.databricks.warehouse import Warehouse
 from moderation.errors import CatalogueUnavailable, OutcomeUnknown
 from tests.bot.databricks.support import Stage
+from tests.loopback.certs import Certificates
 from tests.loopback.databricks.faults import Fault
 from tests.loopback.databricks.oauth import OAuthPart
 from tests.loopback.databricks.operations import Hold
@@ -144,6 +147,22 @@ class TestOnce:
             await warehouse.change(INSERT, {"n": 1})
         with pytest.raises(CatalogueUnavailable, match="stopped"):
             await warehouse.read("SELECT 1")
+
+    @pytest.mark.parametrize("kind", ["alert", "garbage", ""])
+    async def test_over_https_too(self, kind: Literal["alert", "garbage", ""], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        certificates = Certificates()
+        (authority := tmp_path / "ca.pem").write_bytes(certificates.authority_pem)
+        monkeypatch.setenv("SSL_CERT_FILE", str(authority))
+        stage = Stage(tls=certificates.server_context())
+        async with stage.workspace, stage.client() as warehouse:
+            stage.engine.run("CREATE TABLE t (n INT)", [])
+            stage.faults.append(Fault(body=b"INSERT", when="after", tls=kind, drop=True))
+            with pytest.raises(OutcomeUnknown, match="look again"):
+                await warehouse.change(INSERT, {"n": 1})
+            assert rows(stage) == [1]
+            stage.faults.append(Fault(body=b"SELECT 7", when="after", tls=kind, drop=True))
+            assert await warehouse.read("SELECT 7") == [(7,)]
+            assert await warehouse.change(INSERT, {"n": 2}) == 1
 
     async def test_a_connector_that_cannot_be_kept_from_it_is_not_used(self) -> None:
         class FakeConnection:

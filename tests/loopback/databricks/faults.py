@@ -11,7 +11,7 @@ class Fault:
     """Spoils the next `times` requests that fit; append to `LoopbackWorkspace.faults`.
 
     With `when="before"` nothing was done when the fault strikes; with "after" the request was carried out and only its answer is spoilt.
-    With none of `status`, `drop`, `hang` and `malformed` the request is merely slow by `delay` seconds.
+    With none of `status`, `drop`, `hang`, `malformed` and `tls` the request is merely slow by `delay` seconds.
     """
 
     path: str = ""
@@ -32,6 +32,8 @@ class Fault:
     """Take the request and never answer, until the workspace's `released` is set; then the connection is cut."""
     malformed: Literal["", "garbage", "truncated"] = ""
     """Status 200 with bytes that mean nothing, or with the first half of the real answer."""
+    tls: Literal["", "alert", "garbage"] = ""
+    """Over https: a fatal alert, or a record that does not decrypt, in place of the answer."""
     delay: float = 0.0
     used: int = 0
 

@@ -7,6 +7,8 @@ A part is an object with `routes()`; it keeps its own state, so that a workspace
 """
 
 import asyncio
+import os
+import socket
 import ssl
 from types import TracebackType
 from typing import Protocol, Self
@@ -18,6 +20,9 @@ from tests.loopback.databricks.faults import Fault, take
 
 MAX_BODY = 16 * 1024 * 1024
 """Bytes of a request; Model Serving's limit."""
+
+_RECORDS = {"alert": b"\x15\x03\x03\x00\x02\x02\x50", "garbage": b"\x17\x03\x03\x00\x40" + bytes(64)}
+"""TLS records (RFC 8446, section 5.1): a fatal internal_error, and application data that was never encrypted."""
 
 
 class Part(Protocol):
@@ -98,10 +103,17 @@ class LoopbackWorkspace:
         await asyncio.sleep(fault.delay)
         if fault.hang:
             await self.released.wait()
-        if fault.drop or fault.hang:
+        if fault.drop or fault.hang or fault.tls:
             if request.transport is not None:  # else the client has left
+                if fault.tls:
+                    _write_below_tls(request.transport, _RECORDS[fault.tls])
                 request.transport.abort()
             raise asyncio.CancelledError
+
+
+def _write_below_tls(transport: asyncio.BaseTransport, record: bytes) -> None:
+    with socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno())) as plain:
+        plain.send(record)
 
 
 def _spoilt(answer: web.StreamResponse, fault: Fault) -> web.StreamResponse:
