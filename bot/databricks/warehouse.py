@@ -85,6 +85,7 @@ class Warehouse:
         if self._closed:
             return
         self._closed = True
+        await self._credentials.aclose()
         started = [(worker, connection) for worker, connection in self._workers if worker.started]
         closing = [asyncio.wrap_future(worker.submit(connection.close)) for worker, connection in started]
         for worker, _ in started:
@@ -106,20 +107,15 @@ class Warehouse:
             except Failure as failure:
                 self.outcomes[failure.ending.value] += 1
                 seen[failure.ending] += 1
-                if not self._again(failure.ending, seen, repeat_lost=repeat_lost) or asyncio.get_running_loop().time() >= ends:
+                if failure.ending is Ending.TOKEN_REFUSED:
+                    self._credentials.rejected(headers)
+                if not _again(failure.ending, seen, repeat_lost=repeat_lost) or asyncio.get_running_loop().time() >= ends:
                     raise
                 if failure.ending is Ending.CONFLICT:
                     await asyncio.sleep(CONFLICT_PAUSE * seen[Ending.CONFLICT])
             else:
                 self.outcomes["ok"] += 1
                 return answer
-
-    def _again(self, ending: Ending, seen: Counter[Ending], *, repeat_lost: bool) -> bool:
-        """Whether to repeat: only what surely was not carried out, or may be carried out twice."""
-        if ending is Ending.TOKEN_REFUSED:
-            self._credentials.rejected()
-        most = {Ending.SESSION_GONE: 1, Ending.TOKEN_REFUSED: 1, Ending.CONFLICT: CONFLICT_REPEATS, Ending.LOST: int(repeat_lost)}
-        return seen[ending] <= most.get(ending, 0)
 
     async def _sign_in(self) -> Mapping[str, str]:
         try:
@@ -178,6 +174,12 @@ class _Ticket:
     def claim(self) -> bool:
         """Whether nobody was first."""
         return self._taken.acquire(blocking=False)
+
+
+def _again(ending: Ending, seen: Counter[Ending], *, repeat_lost: bool) -> bool:
+    """Whether to repeat: only what surely was not carried out, or may be carried out twice."""
+    most = {Ending.SESSION_GONE: 1, Ending.TOKEN_REFUSED: 1, Ending.CONFLICT: CONFLICT_REPEATS, Ending.LOST: int(repeat_lost)}
+    return seen[ending] <= most.get(ending, 0)
 
 
 def _unavailable(failure: Failure) -> CatalogueUnavailable:

@@ -72,8 +72,11 @@ async def open_endpoint(settings: Settings) -> AsyncIterator[DatabricksScorer]:
             threshold=settings.toxicity_threshold,
             deadline=settings.earshot_score_deadline_seconds,
         )
-        async with scorer:
-            yield scorer
+        try:
+            async with scorer:
+                yield scorer
+        finally:
+            await who.aclose()
 
 
 def output_spec(settings: Settings, name: str) -> OutputSpec:

@@ -203,8 +203,9 @@ class ServingEndpoint:
 
     async def _has_others(self, refused: Mapping[str, str]) -> bool:
         """Whether other credentials can be had than those just refused."""
-        self._credentials.rejected()
-        return await self._headers() != {k: v for k, v in refused.items() if k != "Content-Type"}
+        asked_with = {k: v for k, v in refused.items() if k != "Content-Type"}
+        self._credentials.rejected(asked_with)
+        return await self._headers() != asked_with
 
     def _refusal(self, status: int, code: str, retry_after: float) -> ModerationError:
         told = f"{status} {code}".rstrip()

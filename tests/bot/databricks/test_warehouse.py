@@ -272,7 +272,7 @@ class TestWhoAsks:
             oauth.revoke()
             assert await warehouse.change(INSERT, {"n": 2}) == 1
             await identity.stop()
-            principal.rejected()
+            principal.rejected(await principal.headers())
             with pytest.raises(CatalogueUnavailable, match="cannot be reached for a token"):
                 await warehouse.change(INSERT, {"n": 3})
             await warehouse.aclose()

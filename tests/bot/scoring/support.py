@@ -26,9 +26,12 @@ class FakeCredentials:
     async def headers(self) -> Mapping[str, str]:
         return {"Authorization": f"Bearer {self.tokens[0]}"}
 
-    def rejected(self) -> None:
+    def rejected(self, headers: Mapping[str, str]) -> None:
         if len(self.tokens) > 1:
             self.tokens.pop(0)
+
+    async def aclose(self) -> None:
+        pass
 
 
 def refusing(status: int, *, retry_after: float | None = None, times: int = 1) -> Fault:
