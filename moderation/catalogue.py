@@ -1,14 +1,16 @@
 """The product catalogue: a copy in memory that is read, in front of a store that is written.
 
 reads (autocomplete, lists, HTTP) ──▶ copy ◀── loaded again and again ── store
-changes ──────────────── with a deadline ─────────────────────────────▶ store, and then the copy
+changes ──────────────── one after another ───────────────────────────▶ store, and then the copy
+
+Who changes something waits for a deadline; the change itself goes on, and the next one begins when it has ended.
 """
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import UTC, datetime
-from typing import NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from moderation.errors import AlreadyExists, CatalogueUnavailable, InvalidInput, InvalidProduct, NotFound, OutcomeUnknown
 from moderation.ports import ProductStore
@@ -21,10 +23,11 @@ T = TypeVar("T")
 WRITE_SECONDS = 10.0
 """How long whoever changes something waits."""
 MAX_WAITING = 32
-"""Changes that wait for their turn; more are refused at once."""
+"""Changes under way and waiting for their turn; more are refused at once."""
 MAX_CHOICES = 25
 """Suggestions (Discord docs: choices an autocomplete may offer)."""
 
+_UNANSWERED = "The store has not answered an earlier change yet. Nothing was changed now; try again in a minute."
 _BUSY = "Too many changes wait for the product catalogue. Nothing was changed; try again in a minute."
 _NONE = "There is no product of that name."
 _UNKNOWN = "No answer came in time, so it cannot be told whether it was saved. Look again in a minute."
@@ -109,27 +112,51 @@ class Catalogue:
             self._missing(key)
         self._saved(key, None)
 
-    async def _change(self, work: Callable[[], Awaitable[T]]) -> T:
-        """One at a time: what was sent last is what the copy shows."""
-        sent = False
-        self._waiting += 1
+    async def _change(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """One at a time, and nothing after it before it has ended: a late one would undo what was said to be saved meanwhile."""
+        ends = asyncio.get_running_loop().time() + self._write_seconds
+        await self._turn(ends)
+        change = asyncio.create_task(work(), name="a change of the catalogue")
+        change.add_done_callback(self._ended)
         try:
-            if self._waiting > MAX_WAITING:
-                raise CatalogueUnavailable(_BUSY)
-            async with asyncio.timeout(self._write_seconds), self._writing:
-                sent = True
-                return await work()
+            await asyncio.wait({change}, timeout=max(ends - asyncio.get_running_loop().time(), 0.0))
+        finally:
+            if not change.done():  # who asked gave up; it goes on
+                self._failed(unknown=True)
+                change.add_done_callback(lambda _: self.copy.want())
+        if not change.done():
+            raise OutcomeUnknown(_UNKNOWN)
+        try:
+            return change.result()
         except TimeoutError:
-            self._failed(unknown=sent)
-            raise (OutcomeUnknown(_UNKNOWN) if sent else CatalogueUnavailable(_BUSY)) from None
+            self._failed(unknown=True)
+            raise OutcomeUnknown(_UNKNOWN) from None
         except (CatalogueUnavailable, OutcomeUnknown) as error:
             self._failed(unknown=isinstance(error, OutcomeUnknown))
             raise
-        except asyncio.CancelledError:  # who asked went away
-            self._failed(unknown=sent)
-            raise
+
+    async def _turn(self, ends: float) -> None:
+        """Wait until all changes before this one have ended. Raises `CatalogueUnavailable`."""
+        begun = False
+        try:
+            if self._waiting >= MAX_WAITING - self._writing.locked():
+                raise CatalogueUnavailable(_BUSY)
+            self._waiting += 1
+            try:
+                async with asyncio.timeout_at(ends):
+                    begun = await self._writing.acquire()
+            except TimeoutError:
+                raise CatalogueUnavailable(_UNANSWERED) from None
+            finally:
+                self._waiting -= 1
         finally:
-            self._waiting -= 1
+            if not begun:
+                self._failed(unknown=False)
+
+    def _ended(self, change: asyncio.Task[Any]) -> None:
+        self._writing.release()
+        if not change.cancelled():
+            change.exception()  # seen, even where nobody waits any more
 
     def _failed(self, *, unknown: bool) -> None:
         self.changes["unknown" if unknown else "unavailable"] += 1

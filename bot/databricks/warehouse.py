@@ -1,28 +1,32 @@
 """A Databricks SQL warehouse, from asyncio. The event loop never waits for the connector: threads own the connections.
 
-read / change ─▶ a free worker (bounded wait) ─▶ its thread: its connection ─▶ the warehouse
-              ◀─ rows, or what became of it: not done (`CatalogueUnavailable`), or nobody knows (`OutcomeUnknown`)
+read   ─▶ one of a few threads ─▶ its connection ─▶ the warehouse
+change ─▶ the one thread for changes ─▶ its connection ─▶ the warehouse
+       ◀─ rows, or what became of it: not done (`CatalogueUnavailable`), or nobody knows (`OutcomeUnknown`)
+
+Changes have a thread of their own: one that is slow is never overtaken by the next, which would be undone when the first one lands.
 """
 
 import asyncio
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from bot.databricks.auth import Credentials
-from bot.databricks.connection import Address, Answer, Connection, Value
+from bot.databricks.connection import Address, Answer, Value
 from bot.databricks.failures import Ending, Failure, StatementRefused
-from bot.databricks.worker import Worker
+from bot.databricks.lane import Lane
 from moderation.errors import CatalogueUnavailable, ModerationError, OutcomeUnknown
 
-WORKERS = 2
-"""Connections at the same time: a slow statement does not stop all others, and few people change a catalogue at once."""
+READERS = 2
+"""Connections for queries: a slow one does not stop all others."""
 MAX_WAITING = 32
-"""Statements that wait for a worker; one more is refused."""
+"""Statements of a kind that wait for a thread; one more is refused."""
 DEADLINE = 25.0
-"""Seconds that a statement may take, waiting and repeats included."""
+"""Seconds that a query may take, waiting and repeats included: enough for a serverless warehouse to wake."""
+CHANGE_SECONDS = 8.0
+"""The same for a change: less than its asker waits (`moderation.catalogue.WRITE_SECONDS`), so that the warehouse gives up first."""
 CLOSE_SECONDS = 5.0
 """How long closing waits for sessions to be ended; afterwards the warehouse ends them itself."""
 CONFLICT_REPEATS = 3
@@ -39,32 +43,28 @@ class Warehouse:
         address: Address,
         credentials: Credentials,
         *,
-        workers: int = WORKERS,
+        readers: int = READERS,
         max_waiting: int = MAX_WAITING,
         deadline: float = DEADLINE,
+        change_seconds: float = CHANGE_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`deadline`: seconds; `clock`: monotonic seconds, by which connections grow old."""
+        """`deadline`, `change_seconds`: seconds; `clock`: monotonic seconds, by which connections grow old."""
         self._credentials = credentials
-        self._deadline = deadline
-        self._max_waiting = max_waiting
-        seconds = max(1, int(deadline))
-        self._workers = [
-            (Worker[Any](f"databricks-{n}"), Connection(address, statement_seconds=seconds, clock=clock)) for n in range(workers)
-        ]
-        self._free: asyncio.LifoQueue[int] = asyncio.LifoQueue()
-        for n in range(workers):
-            self._free.put_nowait(n)
-        self._waiting = 0
-        self._under_way: set[asyncio.Future[Any]] = set()
+        self._reads = Lane("databricks-read", address, threads=readers, max_waiting=max_waiting, seconds=deadline, clock=clock)
+        self._changes = Lane("databricks-change", address, threads=1, max_waiting=max_waiting, seconds=change_seconds, clock=clock)
         self._closed = False
-        self.outcomes: Counter[str] = Counter()
+        self._outcomes: Counter[str] = Counter()
+
+    @property
+    def outcomes(self) -> Counter[str]:
         """Attempts since the start, by how they ended: `ok`, an `Ending`'s value, `full` (too many waited)."""
+        return self._outcomes + Counter(full=self._reads.refused + self._changes.refused)
 
     async def read(self, statement: str, parameters: Mapping[str, Value] | None = None) -> list[tuple[Any, ...]]:
         """Rows of a query, which may be sent twice. Raises `CatalogueUnavailable`, `StatementRefused`."""
         try:
-            return (await self._perform(statement, parameters or {}, repeat_lost=True)).rows
+            return (await self._perform(self._reads, statement, parameters or {}, repeat_lost=True)).rows
         except Failure as failure:
             raise _unavailable(failure) from None
 
@@ -74,7 +74,7 @@ class Warehouse:
         Raises `CatalogueUnavailable` or `StatementRefused` when it was not carried out, `OutcomeUnknown` when it may have been.
         """
         try:
-            return (await self._perform(statement, parameters or {}, repeat_lost=False)).changed
+            return (await self._perform(self._changes, statement, parameters or {}, repeat_lost=False)).changed
         except Failure as failure:
             if failure.ending is Ending.LOST:
                 raise OutcomeUnknown(f"{failure} Whether the change was made cannot be told; look again.") from None
@@ -86,26 +86,17 @@ class Warehouse:
             return
         self._closed = True
         await self._credentials.aclose()
-        started = [(worker, connection) for worker, connection in self._workers if worker.started]
-        closing = [asyncio.wrap_future(worker.submit(connection.close)) for worker, connection in started]
-        for worker, _ in started:
-            worker.stop()
-        if closing:
-            done, late = await asyncio.wait(closing, timeout=CLOSE_SECONDS)
-            for future in done:
-                future.exception()
-            for future in late | self._under_way:  # their threads are left behind; nobody hears of them any more
-                future.cancel()
+        await asyncio.gather(self._reads.aclose(CLOSE_SECONDS), self._changes.aclose(CLOSE_SECONDS))
 
-    async def _perform(self, statement: str, parameters: Mapping[str, Value], *, repeat_lost: bool) -> Answer:
-        ends = asyncio.get_running_loop().time() + self._deadline
+    async def _perform(self, lane: Lane, statement: str, parameters: Mapping[str, Value], *, repeat_lost: bool) -> Answer:
+        ends = asyncio.get_running_loop().time() + lane.seconds
         seen: Counter[Ending] = Counter()
         while True:
-            headers = await self._sign_in()
+            headers = await self._sign_in(ends)
             try:
-                answer = await self._attempt(statement, parameters, headers, ends)
+                answer = await lane.attempt(statement, parameters, headers, ends)
             except Failure as failure:
-                self.outcomes[failure.ending.value] += 1
+                self._outcomes[failure.ending.value] += 1
                 seen[failure.ending] += 1
                 if failure.ending is Ending.TOKEN_REFUSED:
                     self._credentials.rejected(headers)
@@ -114,66 +105,17 @@ class Warehouse:
                 if failure.ending is Ending.CONFLICT:
                     await asyncio.sleep(CONFLICT_PAUSE * seen[Ending.CONFLICT])
             else:
-                self.outcomes["ok"] += 1
+                self._outcomes["ok"] += 1
                 return answer
 
-    async def _sign_in(self) -> Mapping[str, str]:
-        try:
-            return await self._credentials.headers()
-        except ModerationError as error:
-            raise CatalogueUnavailable(str(error)) from None
-
-    async def _attempt(self, statement: str, parameters: Mapping[str, Value], headers: Mapping[str, str], ends: float) -> Answer:
-        number = await self._worker(ends)
-        worker, connection = self._workers[number]
-        ticket = _Ticket()
-        future = asyncio.wrap_future(worker.submit(lambda: connection.run(statement, parameters, headers, ticket.claim)))
-        self._under_way.add(future)
-        future.add_done_callback(lambda done: self._release(number, done))
-        try:
-            done, _ = await asyncio.wait({future}, timeout=max(0.0, ends - asyncio.get_running_loop().time()))
-        except asyncio.CancelledError:
-            ticket.claim()
-            raise
-        if done:
-            answer: Answer = future.result()
-            return answer
-        if ticket.claim():
-            raise Failure(Ending.AWAY, "The SQL warehouse was not ready in time. Try again in a minute; check that it runs.")
-        raise Failure(Ending.LOST, f"The SQL warehouse did not answer within {self._deadline:g} seconds.")
-
-    def _release(self, number: int, done: "asyncio.Future[Any]") -> None:
-        """The thread is free again, whoever still waits for its answer."""
-        self._under_way.discard(done)
-        if not done.cancelled():
-            done.exception()
-        self._free.put_nowait(number)
-
-    async def _worker(self, ends: float) -> int:
-        if self._closed:
-            raise Failure(Ending.AWAY, "The bot is stopping.")
-        if self._free.empty() and self._waiting >= self._max_waiting:
-            self.outcomes["full"] += 1
-            raise Failure(Ending.AWAY, "Too many wait for the SQL warehouse. Try again in a minute.")
-        self._waiting += 1
+    async def _sign_in(self, ends: float) -> Mapping[str, str]:
         try:
             async with asyncio.timeout_at(ends):
-                return await self._free.get()
+                return await self._credentials.headers()
         except TimeoutError:
-            raise Failure(Ending.AWAY, "All connections to the SQL warehouse are busy. Try again in a minute.") from None
-        finally:
-            self._waiting -= 1
-
-
-class _Ticket:
-    """Who is first: the thread, which sends, or the caller, who no longer waits. A lock that is never released."""
-
-    def __init__(self) -> None:
-        self._taken = threading.Lock()
-
-    def claim(self) -> bool:
-        """Whether nobody was first."""
-        return self._taken.acquire(blocking=False)
+            raise CatalogueUnavailable("Databricks gave no token in time. Try again in a minute.") from None
+        except ModerationError as error:
+            raise CatalogueUnavailable(str(error)) from None
 
 
 def _again(ending: Ending, seen: Counter[Ending], *, repeat_lost: bool) -> bool:

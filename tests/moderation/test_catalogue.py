@@ -241,6 +241,24 @@ async def test_changes_wait_for_their_turn_and_what_never_began_was_not_done() -
     assert shop.store.calls == ["add"]
 
 
+async def test_a_change_that_lands_late_undoes_none_that_was_said_to_be_saved() -> None:
+    shop = Shop(product("Widget"), write_seconds=0.05)
+    shop.copy._refresh_seconds = 3600.0
+    async with shop.running():
+        await until(lambda: shop.copy.index is not None)
+        shop.store.open.clear()
+        with pytest.raises(OutcomeUnknown):
+            await shop.catalogue.set_price("Widget", 2)
+        with pytest.raises(CatalogueUnavailable, match="has not answered an earlier change"):
+            await shop.catalogue.set_price("Widget", 3)
+        assert shop.store.calls.count("set_price") == 1
+        shop.store.open.set()
+        await until(lambda: str(shop.catalogue.find("Widget").price) == "2.00")  # it lands, and is loaded
+        await shop.catalogue.set_price("Widget", 3)
+        assert str(shop.store.products["widget"].price) == "3.00"
+    assert shop.catalogue.changes == {"unknown": 1, "unavailable": 1, "saved": 1}
+
+
 async def test_too_many_changes_at_once_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_WAITING", 2)
     shop = Shop()

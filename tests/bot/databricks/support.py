@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 from bot.databricks.auth import PersonalToken
 from bot.databricks.connection import Address
-from bot.databricks.warehouse import Warehouse
+from bot.databricks.warehouse import CHANGE_SECONDS, Warehouse
 from tests.loopback.databricks.engine import Engine
 from tests.loopback.databricks.thrift import Service
 from tests.loopback.databricks.tokens import PERSONAL, Tokens
@@ -51,17 +51,19 @@ class Stage:
         self,
         *,
         token: str = PERSONAL,
-        workers: int = 2,
+        readers: int = 2,
         max_waiting: int = 32,
         deadline: float = 20.0,
+        change_seconds: float = CHANGE_SECONDS,
         clock: Callable[[], float] | None = None,
     ) -> AsyncIterator[Warehouse]:
         warehouse = Warehouse(
             self.address,
             PersonalToken(token),
-            workers=workers,
+            readers=readers,
             max_waiting=max_waiting,
             deadline=deadline,
+            change_seconds=change_seconds,
             clock=clock or self.clock,
         )
         try:

@@ -189,7 +189,7 @@ class TestLostAnswers:
         assert list(await store.all()) == []
 
     async def test_with_nobody_there_to_look_it_stays_unknown(self, stage: Stage, store: ProductStore) -> None:
-        stage.faults += [Fault(body=b"MERGE INTO", when="after", drop=True), Fault(status=500, times=99)]
+        stage.faults += [Fault(body=b"MERGE INTO", when="after", drop=True), Fault(body=b"ExecuteStatement", status=500, times=99)]
         with pytest.raises(OutcomeUnknown, match="look again") as unknown:
             await store.add(product("Secret"))
         assert "Secret" not in str(unknown.value)

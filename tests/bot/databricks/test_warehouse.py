@@ -1,7 +1,6 @@
 """Our side of a SQL warehouse: the real connector against a loopback one that misbehaves."""
 
 import asyncio
-import contextlib
 import gc
 import logging
 import subprocess
@@ -19,7 +18,8 @@ from bot.databricks import connection as connections
 from bot.databricks.auth import ServicePrincipal
 from bot.databricks.connection import MAX_AGE, MAX_USES, send_once
 from bot.databricks.failures import Failure, StatementRefused
-from bot.databricks.warehouse import Warehouse
+from bot.databricks.warehouse import CHANGE_SECONDS, Warehouse
+from moderation.catalogue import WRITE_SECONDS
 from moderation.errors import CatalogueUnavailable, OutcomeUnknown
 from tests.bot.databricks.support import Stage
 from tests.loopback.certs import Certificates
@@ -68,8 +68,10 @@ class TestStatements:
 
     async def test_statements_are_given_a_limit_and_the_zone(self, stage: Stage, warehouse: Warehouse) -> None:
         await warehouse.read("SELECT 1")
-        [configuration] = stage.service.sessions.values()
-        assert (configuration["STATEMENT_TIMEOUT"], configuration["TIMEZONE"]) == ("20", "UTC")
+        await warehouse.change(INSERT, {"n": 1})
+        told = [(each["STATEMENT_TIMEOUT"], each["TIMEZONE"]) for each in stage.service.sessions.values()]
+        assert told == [("20", "UTC"), ("8", "UTC")]
+        assert CHANGE_SECONDS < WRITE_SECONDS, "the warehouse gives up before whoever asked"
 
     async def test_nothing_else_is_asked_of_the_workspace(self, stage: Stage, warehouse: Warehouse) -> None:
         await warehouse.read("SELECT 1")
@@ -202,7 +204,7 @@ class TestSessions:
     async def test_and_when_they_were_used_much(self, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(connections, "MAX_USES", 3)
         assert MAX_USES > 3
-        async with stage.client(workers=1) as warehouse:
+        async with stage.client(readers=1) as warehouse:
             for _ in range(7):
                 await warehouse.read("SELECT 1")
         assert (stage.service.opened, stage.service.closed) == (3, 3)
@@ -283,7 +285,7 @@ class TestWhoAsks:
 class TestPatience:
     async def test_no_more_wait_than_there_is_room_for(self, stage: Stage) -> None:
         stage.service.holds.append(hold := Hold("SELECT 1"))
-        async with stage.client(workers=1, max_waiting=2) as warehouse:
+        async with stage.client(readers=1, max_waiting=2) as warehouse:
             first = asyncio.create_task(warehouse.read("SELECT 1"))
             await asyncio.to_thread(hold.begun.wait)
             waiting = [asyncio.create_task(warehouse.read("SELECT 2")) for _ in range(2)]
@@ -294,25 +296,36 @@ class TestPatience:
             assert await asyncio.gather(first, *waiting) == [[(1,)], [(2,)], [(2,)]]
             assert warehouse.outcomes["full"] == 1
 
-    async def test_a_change_that_takes_too_long_has_an_unknown_outcome_and_its_thread_comes_back(self, stage: Stage) -> None:
+    async def test_a_change_that_takes_too_long_has_an_unknown_outcome_and_none_overtakes_it(
+        self, stage: Stage, warehouse: Warehouse
+    ) -> None:
+        await warehouse.change("DELETE FROM t")
+        warehouse._changes.seconds = 0.5
         stage.service.holds.append(hold := Hold("INSERT"))
-        async with stage.client(workers=1) as warehouse:
-            await warehouse.read("SELECT 1")
-            warehouse._deadline = 0.5
-            with pytest.raises(OutcomeUnknown, match=r"within 0\.5 seconds"):
+        with pytest.raises(OutcomeUnknown, match=r"within 0\.5 seconds"):
+            await warehouse.change(INSERT, {"n": 1})
+        with pytest.raises(CatalogueUnavailable, match="busy"):
+            await warehouse.change(INSERT, {"n": 2})
+        assert await warehouse.read("SELECT n FROM t") == [], "queries have threads of their own"
+        hold.go.set()
+        warehouse._changes.seconds = 20.0
+        assert await warehouse.change(INSERT, {"n": 3}) == 1
+        assert rows(stage) == [1, 3]
+
+    async def test_a_slow_token_is_not_waited_for_any_longer_than_the_warehouse(self, stage: Stage) -> None:
+        oauth = OAuthPart(stage.tokens)
+        async with LoopbackWorkspace(oauth) as identity, aiohttp.ClientSession() as session:
+            identity.faults.append(Fault("/oidc", hang=True))
+            principal = ServicePrincipal(session, identity.url, "loopback-client", "loopback-secret")
+            warehouse = Warehouse(stage.address, principal, change_seconds=0.1)
+            with pytest.raises(CatalogueUnavailable, match="no token in time"):
                 await warehouse.change(INSERT, {"n": 1})
-            with pytest.raises(CatalogueUnavailable, match="busy"):
-                await warehouse.read("SELECT 1")
-            warehouse._deadline = 30.0
-            hold.go.set()
-            while warehouse.outcomes["ok"] < 2:
-                with contextlib.suppress(CatalogueUnavailable):
-                    await warehouse.read("SELECT 1")
-        assert rows(stage) == [1]
+            await warehouse.aclose()
+        assert stage.service.executed == []
 
     async def test_what_was_not_sent_in_time_is_never_sent(self, stage: Stage) -> None:
         stage.faults.append(Fault(body=b"OpenSession", hang=True))
-        async with stage.client(workers=1, deadline=0.3) as warehouse:
+        async with stage.client(change_seconds=0.3) as warehouse:
             with pytest.raises(CatalogueUnavailable, match="not ready in time"):
                 await warehouse.change(INSERT, {"n": 1})
             stage.workspace.released.set()
@@ -320,7 +333,7 @@ class TestPatience:
 
     async def test_who_is_cancelled_leaves_the_thread_to_finish(self, stage: Stage) -> None:
         stage.service.holds.append(hold := Hold("INSERT"))
-        async with stage.client(workers=1) as warehouse:
+        async with stage.client(readers=1) as warehouse:
             changing = asyncio.create_task(warehouse.change(INSERT, {"n": 1}))
             await asyncio.to_thread(hold.begun.wait)
             changing.cancel()
