@@ -2,7 +2,7 @@
 
 import json
 import re
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any, NoReturn, TypeVar
 
 from aiohttp import web
@@ -78,8 +78,11 @@ def _too_deep(data: bytes) -> bool:
 
 
 def _number(text: str) -> Decimal | int:
-    """JSON does not tell 5.0 from 5 (RFC 8259, 6)."""
-    number = Decimal(text)
+    """JSON does not tell 5.0 from 5 (RFC 8259, 6). Raises `ValueError` for an exponent that `Decimal` cannot hold."""
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        raise ValueError("a number is too large or too small") from None
     whole = number.adjusted() < 20 and number == number.to_integral_value()
     return int(number) if whole else number
 

@@ -108,7 +108,15 @@ async def test_bad_questions_are_refused(body: object) -> None:
         assert (answer.status, (await answer.json())["code"]) == (400, "invalid-input")
 
 
-async def test_numbers_that_no_model_takes() -> None:
+@pytest.mark.parametrize(
+    ("number", "told"),
+    [
+        ("1e999", "records: a number is too large."),
+        ("1e999999999999999999999", "The body is no JSON that can be used: a number is too large or too small."),
+        ("-1e-999999999999999999999", "The body is no JSON that can be used: a number is too large or too small."),
+    ],
+)
+async def test_numbers_that_no_model_takes(number: str, told: str) -> None:
     async with scoring() as scorer, api(scorer) as client:
-        answer = await client.post("/api/ml/predict", data=b'{"records": [{"a": {"b": [1e999]}}]}')
-        assert (answer.status, (await answer.json())["error"]) == (400, "records: a number is too large.")
+        answer = await client.post("/api/ml/predict", data=f'{{"records": [{{"a": {{"b": [{number}]}}}}]}}'.encode())
+        assert (answer.status, (await answer.json())["error"]) == (400, told)
