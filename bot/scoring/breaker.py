@@ -1,7 +1,7 @@
 """A circuit breaker: after failures in a row nothing is asked for a while, then one attempt decides.
 
-    closed ──failures in a row──▶ open ──pause over──▶ half open ──success──▶ closed
-                                    ▲                       └──failure──▶ open, for longer
+    closed ──failures in a row, or told to wait──▶ open ──pause over──▶ half open ──success──▶ closed
+                                                     ▲                      └──failure──▶ open, for longer
 
 It runs nothing and waits for nothing: whoever asks is told at once.
 """
@@ -27,8 +27,21 @@ class State(StrEnum):
     HALF_OPEN = "half-open"
 
 
+class Ticket:
+    """Given to whoever is let in, and handed back with the outcome."""
+
+    __slots__ = ("opened",)
+
+    def __init__(self, opened: int) -> None:
+        """`opened`: how often the breaker had opened by then."""
+        self.opened = opened
+
+
 class Breaker:
-    """Whoever is let in says how it went: `succeeded`, `failed`, or `abandoned` when it was not decided."""
+    """Whoever is let in says how it went: `succeeded`, `failed`, or `abandoned` when it was not decided.
+
+    Outcomes of those who were let in before it last opened come late and change nothing.
+    """
 
     def __init__(
         self, clock: Callable[[], float], *, failures: int = FAILURES, pause: float = PAUSE_SECONDS, max_pause: float = MAX_PAUSE_SECONDS
@@ -41,7 +54,8 @@ class Breaker:
         self._failures = 0
         self._until: float | None = None
         """When the pause is over; None while closed."""
-        self._trying = False
+        self._trial: Ticket | None = None
+        """The one attempt that decides, while it is under way."""
         self.opened = 0
         """How often it opened."""
         self.refused = 0
@@ -54,33 +68,45 @@ class Breaker:
             return State.CLOSED
         return State.OPEN if self._clock() < self._until else State.HALF_OPEN
 
-    def enter(self) -> None:
+    def enter(self) -> Ticket:
         """Ask to be let in. Raises `ScorerUnavailable` while it is open, or while the one attempt that decides is under way."""
         state = self.state
-        if state is State.OPEN or (state is State.HALF_OPEN and self._trying):
+        if state is State.OPEN or (state is State.HALF_OPEN and self._trial is not None):
             self.refused += 1
             left = max((self._until or 0.0) - self._clock(), 0.0)
-            raise ScorerUnavailable("The scorer failed repeatedly and is given a rest; it is asked again by itself.", retry_after=left)
-        self._trying = state is State.HALF_OPEN
+            raise ScorerUnavailable("The scorer failed and is given a rest; it is asked again by itself.", retry_after=left)
+        ticket = Ticket(self.opened)
+        if state is State.HALF_OPEN:
+            self._trial = ticket
+        return ticket
 
-    def succeeded(self) -> None:
+    def succeeded(self, ticket: Ticket) -> None:
         """It works: closed."""
-        self._failures, self._until, self._trying, self._pause = 0, None, False, self._first_pause
+        if ticket.opened == self.opened:
+            self._failures, self._until, self._trial, self._pause = 0, None, None, self._first_pause
 
-    def failed(self) -> None:
-        """It does not: one more failure in a row, or the deciding one. What was let in before it opened changes nothing."""
+    def failed(self, ticket: Ticket, rest: float = 0.0) -> None:
+        """It does not: one more failure in a row, or the deciding one.
+
+        `rest`: seconds for which the scorer said to leave it alone; it opens at once for as long, the longest pause at most.
+        """
+        if ticket.opened != self.opened:
+            return
         self._failures += 1
-        if self._trying:
-            self._trying = False
-            self._open(min(self._pause * 2, self._max_pause))
-        elif self._until is None and self._failures >= self._limit:
-            self._open(self._first_pause)
+        rest = min(rest, self._max_pause)
+        if ticket is self._trial:
+            self._pause = min(self._pause * 2, self._max_pause)
+            self._open(max(self._pause, rest))
+        elif rest > 0:
+            self._open(rest)
+        elif self._failures >= self._limit:
+            self._open(self._pause)
 
-    def abandoned(self) -> None:
+    def abandoned(self, ticket: Ticket) -> None:
         """Given up by the asker, or it was the asker's fault: says nothing about the scorer; the next attempt decides."""
-        self._trying = False
+        if ticket is self._trial:
+            self._trial = None
 
     def _open(self, pause: float) -> None:
-        self._pause = pause
-        self._until = self._clock() + pause
+        self._until, self._trial = self._clock() + pause, None
         self.opened += 1

@@ -17,7 +17,7 @@ from typing import Any, Self
 
 from bot.scoring.answers import read_scores
 from bot.scoring.batching import Batcher
-from bot.scoring.breaker import Breaker, State
+from bot.scoring.breaker import Breaker, State, Ticket
 from bot.scoring.serving import ServingEndpoint, records, split
 from config.output_specs import OutputSpec
 from moderation.errors import ModerationError, ScorerUnavailable, ScoringFailed
@@ -183,34 +183,37 @@ class DatabricksScorer:
 
     async def _ask(self, request: "_Request", deadline: float) -> Any:  # noqa: ANN401 (JSON)
         """An answer that can be read, past the breaker."""
-        self.breaker.enter()
+        ticket = self.breaker.enter()
         try:
             answer = await self._endpoint.invoke(request.body, deadline)
             request.read(answer)
         except ModerationError as error:
             if not request.own and type(error) is ScoringFailed:  # the asker's own records: that they are refused says nothing
-                self.breaker.abandoned()
+                self.breaker.abandoned(ticket)
             else:
-                self._failed(error)
+                self._failed(ticket, error)
             raise
         except BaseException:
-            self.breaker.abandoned()
+            self.breaker.abandoned(ticket)
             raise
-        self._succeeded()
+        self._succeeded(ticket)
         return answer
 
-    def _failed(self, error: ModerationError) -> None:
+    def _failed(self, ticket: Ticket, error: ModerationError) -> None:
         before, self.last_error = self.breaker.opened, error
-        self.breaker.failed()
+        self.breaker.failed(ticket, error.retry_after if isinstance(error, ScorerUnavailable) else 0.0)
         if self.breaker.opened != before:
             log.warning("the serving endpoint is given a rest", extra={"endpoint": self._endpoint.name, "code": error.code})
 
-    def _succeeded(self) -> None:
-        if self.breaker.state is not State.CLOSED:
-            log.info("the serving endpoint answers again", extra={"endpoint": self._endpoint.name})
-        self.last_error = None
+    def _succeeded(self, ticket: Ticket) -> None:
+        before = self.breaker.state
         self.succeeded_at = self._clock()
-        self.breaker.succeeded()
+        self.breaker.succeeded(ticket)
+        if self.breaker.state is not State.CLOSED:
+            return  # it was let in before all others failed
+        self.last_error = None
+        if before is not State.CLOSED:
+            log.info("the serving endpoint answers again", extra={"endpoint": self._endpoint.name})
 
     @property
     def trouble(self) -> str:

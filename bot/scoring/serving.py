@@ -26,7 +26,7 @@ RETRYABLE = frozenset({408, 429, 500, 502, 503, 504})
 SERVER_ERROR_RETRIES = 1
 """Retries after 500: the model itself failed, and most likely will again."""
 FIRST_PAUSE, MAX_PAUSE = 0.1, 1.0
-"""Seconds between attempts where the endpoint names none; doubled from one to the other, with jitter."""
+"""Seconds between attempts where the endpoint names no more; doubled from one to the other, with jitter."""
 LEAST_SECONDS = 0.05
 """Time an attempt needs at least to be worth making."""
 STATE_SECONDS = 5.0
@@ -174,7 +174,7 @@ class ServingEndpoint:
             except (aiohttp.ClientError, OSError) as lost:
                 self.stats.failed("connection")
                 error, wait = self._unreachable(lost), None
-            wait = max(wait, 0.0) if wait is not None else pause * random.uniform(0.5, 1.0)  # noqa: S311 (spreads retries)
+            wait = max(wait or 0.0, pause * random.uniform(0.5, 1.0))  # noqa: S311 (spreads retries)
             if self._clock() + wait + LEAST_SECONDS >= deadline:
                 raise error from None  # waiting would be in vain: the asker learns it now
             pause = min(pause * 2, MAX_PAUSE)

@@ -66,6 +66,21 @@ async def test_after_failures_in_a_row_it_is_not_asked_until_the_pause_is_over(c
         assert (breaker.state, scorer.trouble) == (State.CLOSED, "")
 
 
+@pytest.mark.parametrize("status", [429, 503])
+async def test_an_endpoint_that_says_how_long_to_wait_is_not_asked_before(status: int) -> None:
+    workspace, clock = LoopbackWorkspace(ServingPart()), Clock()
+    workspace.faults.append(refusing(status, retry_after=30.0))
+    async with scoring(workspace, breaker=Breaker(clock)) as scorer:
+        for left, passes in ((30.0, 0.0), (30.0, 29.5), (0.5, 0.5)):
+            with pytest.raises(ScorerUnavailable) as caught:
+                await scorer.score(["x"])
+            assert caught.value.retry_after == left
+            clock.now += passes
+        assert len(workspace.requests) == 1
+        await scorer.score(["x"])
+        assert (len(workspace.requests), scorer.trouble) == (2, "")
+
+
 async def test_an_answer_that_cannot_be_read_counts_against_the_endpoint() -> None:
     part = ServingPart()
     part.raw.extend([json.dumps({"predictions": [2.0]}).encode()] * 3)
