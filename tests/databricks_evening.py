@@ -34,6 +34,8 @@ WHILE_AWAY = "you are a stupid idiot and everybody knows it"
 """Has terms of the lexicon, and scores high for the scorer that comes along."""
 CARD_SECONDS = 60.0
 """How long a card may take before the evening goes on without it."""
+SCORE_SECONDS = 10.0
+"""How long the endpoint may take for a score: machines that show this are busy."""
 
 Row = tuple[str, str]
 """A product's name and its price."""
@@ -206,6 +208,7 @@ async def open_evening(folder: Path, *, speed: float, api_port: int = 0) -> Asyn
             "databricks_client_secret": SecretStr(secret),
             "databricks_http_path": warehouse.path,
             "databricks_endpoint": "toxicity",
+            "earshot_score_deadline_seconds": SCORE_SECONDS,
         }
         async with open_stage(folder, api_port=api_port, more=more) as stage:
             await stage.begin()

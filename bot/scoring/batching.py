@@ -22,6 +22,9 @@ Out = TypeVar("Out")
 Work = Callable[[Sequence[In], float], Awaitable[Sequence[Out]]]
 """(items, monotonic second by which the last of them must be answered) → an answer for each, in order."""
 
+LAST_WORD_SECONDS = 0.25
+"""How much longer than its deadline an item waits whose batch is under way: the work ends with the deadline, and knows why."""
+
 
 @dataclass(slots=True, eq=False)
 class _Waiting(Generic[In, Out]):
@@ -103,11 +106,13 @@ class Batcher(Generic[In, Out]):
         if len(self._queue) >= self._max_size:
             self._full.set()
         try:
-            async with asyncio.timeout(max(deadline - self._clock(), 0.0)):
-                return await waiting.answer
-        except TimeoutError:
-            self.expired += 1
-            raise ScoringTimeout("There was no score within the deadline.") from None
+            await asyncio.wait({waiting.answer}, timeout=max(deadline - self._clock(), 0.0))
+            if not waiting.answer.done() and waiting not in self._queue:
+                await asyncio.wait({waiting.answer}, timeout=LAST_WORD_SECONDS)
+            if not waiting.answer.done():
+                self.expired += 1
+                raise ScoringTimeout("There was no score within the deadline.")
+            return waiting.answer.result()
         finally:
             if not waiting.answer.cancel() and not waiting.answer.cancelled():
                 waiting.answer.exception()  # seen, even where the asker was cancelled in the same moment

@@ -121,18 +121,20 @@ class ServingEndpoint:
             deadline: monotonic second by which there must be an answer.
 
         Raises:
-            ScoringTimeout: there was none.
+            ScoringTimeout: there was none. If an attempt had failed before, its error is raised instead: it says more.
             ScorerUnavailable: it is away, overloaded or limiting requests, and will be for longer than the deadline.
             ScoringFailed: it refuses, for a reason that does not pass.
             ScoresUnreadable: the answer is no JSON, or too large.
         """
         body = json.dumps(request).encode()
+        before: list[ModerationError] = []
         try:
             async with asyncio.timeout(max(deadline - self._clock(), 0.0)):
-                return await self._persist(body, deadline)
+                return await self._persist(body, deadline, before)
         except TimeoutError:
             self.stats.failed("timeout")
-            raise ScoringTimeout(f"The serving endpoint {self.name} did not answer within the deadline.") from None
+            late = ScoringTimeout(f"The serving endpoint {self.name} did not answer within the deadline.")
+            raise (before[-1] if before else late) from None
 
     async def ready(self) -> bool | None:
         """Whether Databricks says that the endpoint is ready; None where these credentials may not know.
@@ -153,7 +155,8 @@ class ServingEndpoint:
         state = answer.get("state") if isinstance(answer, dict) else None
         return state.get("ready") == "READY" if isinstance(state, dict) else None
 
-    async def _persist(self, body: bytes, deadline: float) -> Any:  # noqa: ANN401 (JSON)
+    async def _persist(self, body: bytes, deadline: float, before: list[ModerationError]) -> Any:  # noqa: ANN401 (JSON)
+        """`before`: is told why attempts are repeated."""
         pause, server_errors, refused_before = self._first_pause, 0, False
         while True:
             headers = await self._headers()
@@ -178,6 +181,7 @@ class ServingEndpoint:
             if self._clock() + wait + LEAST_SECONDS >= deadline:
                 raise error from None  # waiting would be in vain: the asker learns it now
             pause = min(pause * 2, MAX_PAUSE)
+            before.append(error)
             self.stats.retries += 1
             await asyncio.sleep(wait)
 

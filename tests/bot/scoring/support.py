@@ -1,7 +1,8 @@
 """A serving endpoint on a socket, and the real client for it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
 import aiohttp
@@ -47,29 +48,36 @@ def now() -> float:
 
 @asynccontextmanager
 async def asking(
-    workspace: LoopbackWorkspace, credentials: Credentials | None = None, name: str = "toxicity"
+    workspace: LoopbackWorkspace,
+    credentials: Credentials | None = None,
+    name: str = "toxicity",
+    clock: Callable[[], float] = time.monotonic,
 ) -> AsyncIterator[ServingEndpoint]:
     async with workspace, aiohttp.ClientSession() as session:
-        yield ServingEndpoint(session, address(workspace.url, name), credentials or PersonalToken(PERSONAL), first_pause=0.001)
+        who = credentials or PersonalToken(PERSONAL)
+        yield ServingEndpoint(session, address(workspace.url, name), who, clock=clock, first_pause=0.001)
 
 
 @asynccontextmanager
 async def scoring(
     workspace: LoopbackWorkspace | None = None,
+    credentials: Credentials | None = None,
     *,
+    clock: Callable[[], float] = time.monotonic,
     deadline: float = 5.0,
     breaker: Breaker | None = None,
     spec: OutputSpec = OutputSpec(),  # noqa: B008 (frozen)
     concurrency: int = 4,
     max_waiting: int = 256,
 ) -> AsyncIterator[DatabricksScorer]:
-    async with asking(workspace or LoopbackWorkspace(ServingPart())) as endpoint:
+    async with asking(workspace or LoopbackWorkspace(ServingPart()), credentials, clock=clock) as endpoint:
         scorer = DatabricksScorer(
             endpoint,
             column="text",
             spec=spec,
             threshold=0.7,
             deadline=deadline,
+            clock=clock,
             breaker=breaker,
             concurrency=concurrency,
             max_waiting=max_waiting,

@@ -96,6 +96,26 @@ async def test_a_deadline_ends_the_wait_and_leaves_nothing_behind() -> None:
     assert work.batches == [[1]]
 
 
+async def test_work_that_ends_with_the_deadline_has_the_last_word() -> None:
+    work = Work(held=True, error=ScorerUnavailable("It limits requests."))
+    async with batcher(work) as made:
+        ends = deadline(0.5)
+        asking = asyncio.create_task(made.submit(1, ends))
+        await work.begun.wait()
+        asyncio.get_running_loop().call_at(ends + 0.001, work.go.set)
+        with pytest.raises(ScorerUnavailable, match="limits requests"):
+            await asking
+    assert made.expired == 0
+
+
+async def test_work_that_goes_on_after_the_deadline_is_left() -> None:
+    work = Work(held=True)
+    async with batcher(work) as made:
+        with pytest.raises(ScoringTimeout):
+            await made.submit(1, deadline(0.01))
+        assert (made.expired, work.running) == (1, 1)
+
+
 async def test_who_gives_up_is_taken_out() -> None:
     work = Work(held=True)
     async with batcher(work) as made:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+from collections.abc import Mapping
 
 import pytest
 
@@ -10,10 +11,12 @@ from bot.scoring.breaker import Breaker, State
 from config.kinds import ScoreType
 from config.output_specs import OutputSpec
 from moderation.errors import ScorerUnavailable, ScoresUnreadable, ScoringFailed, ScoringTimeout
-from tests.bot.scoring.support import refusing, scoring
+from tests.bot.scoring.support import FakeCredentials, refusing, scoring
 from tests.bot.scoring.test_breaker import Clock
+from tests.bot.voice.support import until
 from tests.loopback.databricks.faults import Fault
 from tests.loopback.databricks.serving import Endpoint, ServingPart
+from tests.loopback.databricks.tokens import PERSONAL
 from tests.loopback.databricks.workspace import LoopbackWorkspace
 
 pytestmark = pytest.mark.integration
@@ -114,13 +117,35 @@ async def test_records_are_answered_as_they_came_and_bad_ones_do_not_count_again
         assert scorer.breaker.state.value == "open"
 
 
-async def test_a_deadline_holds_over_waiting_and_retries_together() -> None:
+@pytest.mark.parametrize(("deadline", "requests"), [(3.0, 2), (7.0, 4)])
+async def test_one_deadline_holds_over_all_retries_together(deadline: float, requests: int) -> None:
+    clock = Clock()
+
+    class SlowCredentials(FakeCredentials):
+        async def headers(self) -> Mapping[str, str]:
+            clock.now += 2.0  # what an attempt takes
+            return await super().headers()
+
     workspace = LoopbackWorkspace(ServingPart())
     workspace.faults.append(refusing(503, times=10_000))
-    async with scoring(workspace, deadline=1.0) as scorer:
-        with pytest.raises((ScoringTimeout, ScorerUnavailable)):
+    async with scoring(workspace, SlowCredentials(PERSONAL), deadline=deadline, clock=clock) as scorer:
+        with pytest.raises(ScorerUnavailable, match="503"):
             await scorer.score(["x"])
-    assert len(workspace.requests) > 1
+    assert len(workspace.requests) == requests
+
+
+async def test_what_waited_too_long_for_its_turn_is_not_sent() -> None:
+    workspace = LoopbackWorkspace(ServingPart())
+    workspace.faults.append(Fault("/invocations", hang=True))
+    async with scoring(workspace, concurrency=1, deadline=60.0) as scorer:
+        first = asyncio.create_task(scorer.score(["x"]))
+        await until(lambda: workspace.requests)
+        scorer._deadline = 0.05
+        with pytest.raises(ScoringTimeout):
+            await scorer.score(["y"])
+        workspace.released.set()
+        await first
+    assert len(workspace.requests) == 2, "the first one, and once more after it was cut"
 
 
 async def test_a_monologue_is_cut() -> None:

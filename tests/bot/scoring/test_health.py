@@ -6,7 +6,7 @@ from bot.api.health import Status
 from bot.scoring import health as module
 from bot.scoring.breaker import Breaker
 from bot.scoring.health import ServingHealth
-from moderation.errors import ScorerUnavailable
+from moderation.errors import ScoringFailed
 from tests.bot.scoring.support import scoring
 from tests.bot.scoring.test_breaker import Clock
 from tests.loopback.databricks.faults import Fault
@@ -58,9 +58,9 @@ async def test_an_endpoint_that_failed_is_tried_again_and_told_until_it_works(es
 
 async def test_while_it_is_given_a_rest_nobody_asks() -> None:
     workspace, clock = LoopbackWorkspace(ServingPart()), Clock()
-    workspace.faults.append(Fault("/invocations", drop=True, times=99))
-    async with scoring(workspace, deadline=1.0, breaker=Breaker(clock, failures=1)) as scorer:
-        with pytest.raises(ScorerUnavailable):
+    workspace.faults.append(Fault("/invocations", status=403, times=99))
+    async with scoring(workspace, breaker=Breaker(clock, failures=1)) as scorer:
+        with pytest.raises(ScoringFailed):
             await scorer.score(["x"])
         asked = len(workspace.requests)
         assert (await ServingHealth(scorer, meanwhile=MEANWHILE).probe()).status is Status.DEGRADED

@@ -57,7 +57,7 @@ async def test_the_scorer_that_comes_along_is_the_real_one() -> None:
 
 
 async def test_it_stands_in_for_an_endpoint_that_is_away() -> None:
-    async with open_scoring(databricks(earshot_score_deadline_seconds=0.1)) as scoring:
+    async with open_scoring(databricks(earshot_score_deadline_seconds=1.0)) as scoring:
         segment = TranscriptSegment("s", 1, 0, 0.0, 1.0, "you are a worthless idiot", final=True)
         (flag,) = await scoring.detectors[0].detect(SESSION, segment)
         assert flag.detector == "embedded"

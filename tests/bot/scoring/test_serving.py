@@ -96,7 +96,7 @@ async def test_an_endpoint_that_hangs_is_left_at_the_deadline() -> None:
     workspace.faults.append(Fault("/invocations", hang=True))
     async with asking(workspace) as endpoint:
         with pytest.raises(ScoringTimeout):
-            await ask(endpoint, 0.1)
+            await ask(endpoint, 0.2)
         assert endpoint.stats.errors == {"timeout": 1}
 
 
@@ -104,16 +104,25 @@ async def test_an_endpoint_that_keeps_failing_is_given_up_inside_the_deadline() 
     workspace = LoopbackWorkspace(ServingPart())
     workspace.faults.append(refusing(503, times=10_000))
     async with asking(workspace) as endpoint:
-        with pytest.raises(ScorerUnavailable):
-            await ask(endpoint, 0.3)
+        with pytest.raises(ScorerUnavailable, match="503"):
+            await ask(endpoint, 1.0)
     assert len(workspace.requests) > 2
+
+
+async def test_an_endpoint_that_fails_and_then_hangs_is_said_to_fail() -> None:
+    workspace = LoopbackWorkspace(ServingPart())
+    workspace.faults += [refusing(503), Fault("/invocations", hang=True)]
+    async with asking(workspace) as endpoint:
+        with pytest.raises(ScorerUnavailable, match="503"):
+            await ask(endpoint, 1.0)
+        assert endpoint.stats.errors == {"http-503": 1, "timeout": 1}
 
 
 async def test_nobody_there() -> None:
     async with aiohttp.ClientSession() as session:
         endpoint = ServingEndpoint(session, address("http://127.0.0.1:1", "toxicity"), FakeCredentials("any"), first_pause=0.001)
         with pytest.raises(ScorerUnavailable, match="cannot be reached"):
-            await ask(endpoint, 0.2)
+            await ask(endpoint, 1.0)
         with pytest.raises(ScorerUnavailable, match="cannot be reached"):
             await endpoint.ready()
 
