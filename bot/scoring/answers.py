@@ -10,7 +10,7 @@ No message quotes the answer: it may hold what was said.
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 from bot.scoring.rows import at_path, rows_of
 from config.kinds import ScoreType
@@ -36,6 +36,9 @@ CATEGORY_FIELDS = ("categories", "category_scores")
 """Fields that hold categories by any name."""
 MAX_CATEGORIES = 32
 """Categories of one answer that are read; more are left out."""
+
+MAX_NAME = 50
+"""Characters of a category's name; longer ones, and such as cannot be printed, are left out: they would be shown on alert cards."""
 
 POSITIVE = frozenset({"toxic", "toxicity", "1", "label_1", "true", "flag", "flagged", "hate", "hateful", "offensive", "abusive", "yes"})
 NEGATIVE = frozenset({"non-toxic", "nontoxic", "non_toxic", "not_toxic", "not toxic", "0", "label_0", "false", "ok", "neutral", "no"})
@@ -121,8 +124,12 @@ def _from_classes(row: Sequence[Mapping[Any, Any]], spec: OutputSpec) -> tuple[f
 def _categories(row: Mapping[Any, Any], spec: OutputSpec) -> dict[str, float]:
     nested: Mapping[Any, Any] = next((row[n] for n in CATEGORY_FIELDS if isinstance(row.get(n), Mapping)), {})
     flat = {k: v for k, v in row.items() if str(k).lower() in CATEGORY_NAMES}
-    found = [(str(k), _number(v, spec)) for k, v in (*nested.items(), *flat.items()) if _is_number(v)]
+    found = [(k, _number(v, spec)) for k, v in (*nested.items(), *flat.items()) if _is_name(k) and _is_number(v)]
     return dict(found[:MAX_CATEGORIES])
+
+
+def _is_name(value: object) -> TypeGuard[str]:
+    return isinstance(value, str) and 0 < len(value) <= MAX_NAME and value.isprintable()
 
 
 def _stands_alone(row: Mapping[Any, Any]) -> bool:

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from bot.databricks.auth import Credentials
+from bot.scoring.wire import parse
 from moderation.errors import ModerationError, ScorerUnavailable, ScoresUnreadable, ScoringFailed, ScoringTimeout
 
 RETRYABLE = frozenset({408, 429, 500, 502, 503, 504})
@@ -124,7 +125,7 @@ class ServingEndpoint:
             ScoringTimeout: there was none. If an attempt had failed before, its error is raised instead: it says more.
             ScorerUnavailable: it is away, overloaded or limiting requests, and will be for longer than the deadline.
             ScoringFailed: it refuses, for a reason that does not pass.
-            ScoresUnreadable: the answer is no JSON, or too large.
+            ScoresUnreadable: the answer is too large, or no JSON that can be used.
         """
         body = json.dumps(request).encode()
         before: list[ModerationError] = []
@@ -149,7 +150,7 @@ class ServingEndpoint:
                     return None
                 if response.status != 200:
                     raise self._refusal(response.status, "", 0.0)
-                answer = json.loads(await _limited(response))
+                answer = parse(await _limited(response))
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise self._unreachable(error) from None
         state = answer.get("state") if isinstance(answer, dict) else None
@@ -191,10 +192,12 @@ class ServingEndpoint:
             if response.status != 200:
                 raise _Refused(response.status, await _error_code(response), _retry_after(response))
             try:
-                return json.loads(await _limited(response))
+                return parse(await _limited(response))
             except ValueError:
                 self.stats.failed("unreadable")
-                raise ScoresUnreadable(f"The serving endpoint {self.name} gives an answer that is no JSON or too large.") from None
+                raise ScoresUnreadable(
+                    f"The serving endpoint {self.name} gives an answer that is too large or no JSON that can be used."
+                ) from None
 
     async def _headers(self) -> dict[str, str]:
         """Who asks. Raises a kind of `ScoringFailed` where that cannot be had."""
@@ -257,7 +260,7 @@ async def _limited(response: aiohttp.ClientResponse) -> bytes:
 async def _error_code(response: aiohttp.ClientResponse) -> str:
     """The stable code in an error's body; the message beside it is left unread, because it can quote the input."""
     try:
-        code = json.loads(await _limited(response)).get("error_code")
+        code = parse(await _limited(response)).get("error_code")
     except (ValueError, AttributeError):
         return ""
     return code if isinstance(code, str) and _CODE.fullmatch(code) else ""

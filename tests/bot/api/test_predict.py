@@ -86,6 +86,25 @@ async def test_while_the_endpoint_is_given_a_rest_the_answer_says_for_how_long()
         assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
 
 
+@pytest.mark.parametrize("question", [{"text": "x"}, {"records": [{"text": "x"}]}])
+@pytest.mark.parametrize("raw", [b'{"predictions": ["\\ud800"]}', b'{"predictions":' + b"[" * 90_000 + b"]" * 90_000 + b"}"])
+async def test_answers_that_nothing_could_write_out_are_the_endpoints_fault(question: dict[str, object], raw: bytes) -> None:
+    part = ServingPart()
+    part.raw.append(raw)
+    async with scoring(LoopbackWorkspace(part), breaker=Breaker(Clock(), failures=1)) as scorer, api(scorer) as client:
+        answer = await client.post("/api/ml/predict", json=question)
+        assert (answer.status, (await answer.json())["code"]) == (502, "scores-unreadable")
+        assert scorer.breaker.state.value == "open"
+
+
+async def test_surrogate_pairs_are_characters() -> None:
+    part = ServingPart()
+    part.raw.append(b'{"predictions": [{"toxicity": 0.9, "why": "\\ud83d\\ude00"}]}')
+    async with scoring(LoopbackWorkspace(part)) as scorer, api(scorer) as client:
+        said = await (await client.post("/api/ml/predict", json={"text": "x"})).json()
+        assert said["predictions"] == [{"toxicity": 0.9, "why": "\U0001f600"}]
+
+
 @pytest.mark.parametrize(
     "body",
     [

@@ -145,3 +145,12 @@ def test_whatever_comes_is_a_score_or_a_clear_error(answer: object, spec: dict[s
     except ScoresUnreadable:
         return
     assert all(0.0 <= score <= 1.0 for score in found)
+
+
+def test_names_of_categories_that_no_card_could_show_are_left_out() -> None:
+    named: dict[str, float] = {"threat": 0.8, "x" * 50: 0.1, "x" * 51: 0.9, "": 0.9, "a\nb": 0.9, "\u202ehate": 0.9, "\ud800": 0.9}
+    (found,) = read_scores({"predictions": [{"toxicity": 0.9, "categories": named}]}, 1, OutputSpec(), 0.7)
+    assert found.categories == {"threat": 0.8, "x" * 50: 0.1}
+    many = {f"c{n}": 0.5 for n in range(100)}
+    (found,) = read_scores({"predictions": [{"toxicity": 0.9, "categories": many}]}, 1, OutputSpec(), 0.7)
+    assert len(found.categories) == MAX_CATEGORIES

@@ -179,9 +179,23 @@ async def test_a_refusal_that_echoes_what_was_said_is_not_repeated() -> None:
     assert "useless" not in str(caught.value)
 
 
-@pytest.mark.parametrize("body", [b"<html>", b'{"predictions": [', b"\xff\xfe", b"[" + b"0," * 100 + b"0]"])
-async def test_answers_that_are_no_json_or_too_large(body: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAX_ANSWER", 100)
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<html>",
+        b'{"predictions": [',
+        b"\xff\xfe",
+        b'["\xed\xa0\x80"]',
+        b"[" + b"0," * 50_000 + b"0]",
+        b"[" * 40_000 + b"]" * 40_000,
+        b"[" * 40 + b"]" * 40,
+        b'{"predictions": ["\\uD800"]}',
+        b'{"predictions": [{"toxicity": 0.9, "\\udfff": 0.1}]}',
+    ],
+    ids=["html", "cut", "not UTF-8", "surrogate in UTF-8", "too large", "far too deep", "too deep", "surrogate", "surrogate in a name"],
+)
+async def test_answers_that_are_too_large_or_no_json_that_can_be_used(body: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_ANSWER", 100_000)
     part = ServingPart()
     part.raw.append(body)
     async with asking(LoopbackWorkspace(part)) as endpoint:
