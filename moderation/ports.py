@@ -137,7 +137,7 @@ class Endpoint(Protocol):
         ...
 
     async def predict(self, rows: Sequence[Mapping[str, object]]) -> object:
-        """The model's predictions for records of its own columns, as they came. Raises a kind of `ScoringFailed`."""
+        """The model's predictions for records of its own columns, as they came. Raises `InvalidInput`, and a kind of `ScoringFailed`."""
         ...
 
 

@@ -64,7 +64,8 @@ class Predictor:
     async def records(self, records: Sequence[Mapping[str, object]]) -> object:
         """The endpoint's predictions for records of its own columns, as it gave them.
 
-        Raises `InvalidInput` where there is no endpoint, or too many records or none, and a kind of `ScoringFailed`.
+        Raises `InvalidInput` where there is no endpoint, there are too many records or none, or the endpoint does not take them, and a
+        kind of `ScoringFailed`.
         """
         if self._endpoint is None:
             raise InvalidInput("Records are for a serving endpoint, and none is set up: send a text, or set DATABRICKS_ENDPOINT.")

@@ -18,9 +18,9 @@ from typing import Any, Self
 from bot.scoring.answers import read_scores
 from bot.scoring.batching import Batcher
 from bot.scoring.breaker import Breaker, State, Ticket
-from bot.scoring.serving import ServingEndpoint, records, split
+from bot.scoring.serving import RequestRefused, ServingEndpoint, records, split
 from config.output_specs import OutputSpec
-from moderation.errors import ModerationError, ScorerUnavailable, ScoringFailed
+from moderation.errors import InvalidInput, ModerationError, ScorerUnavailable
 from moderation.models import Score
 
 log = logging.getLogger(__name__)
@@ -162,9 +162,18 @@ class DatabricksScorer:
         return self._read(answer, 1)[0], predictions(answer)
 
     async def predict(self, rows: Sequence[Mapping[str, object]]) -> Any:  # noqa: ANN401 (JSON)
-        """The endpoint's predictions for records of its own columns, as they came. Raises a kind of `ScoringFailed`."""
+        """The endpoint's predictions for records of its own columns, as they came.
+
+        Raises `InvalidInput` when the endpoint does not take them, and a kind of `ScoringFailed`.
+        """
         request = _Request({"dataframe_records": list(rows)}, predictions, own=False)
-        return predictions(await self._single.submit(request, self._clock() + PREDICT_SECONDS))
+        try:
+            return predictions(await self._single.submit(request, self._clock() + PREDICT_SECONDS))
+        except RequestRefused as refused:
+            raise InvalidInput(
+                f"The serving endpoint {self._endpoint.name} does not take these records ({refused.told}). "
+                "Check their columns and types against its model's input schema, or send fewer."
+            ) from None
 
     async def _score_batch(self, texts: Sequence[str], deadline: float) -> Sequence[Score]:
         started = self._clock()
@@ -188,7 +197,7 @@ class DatabricksScorer:
             answer = await self._endpoint.invoke(request.body, deadline)
             request.read(answer)
         except ModerationError as error:
-            if not request.own and type(error) is ScoringFailed:  # the asker's own records: that they are refused says nothing
+            if not request.own and isinstance(error, RequestRefused):  # the asker's own records: that says nothing about the endpoint
                 self.breaker.abandoned(ticket)
             else:
                 self._failed(ticket, error)

@@ -38,6 +38,15 @@ MAX_ANSWER = 4_000_000
 _CODE = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
 
 
+class RequestRefused(ScoringFailed):
+    """The endpoint does not take what it was sent: 400, 413 or 422."""
+
+    def __init__(self, message: str, told: str) -> None:
+        """`told`: status and the endpoint's own code."""
+        super().__init__(message)
+        self.told = told
+
+
 @dataclass(frozen=True, slots=True)
 class Address:
     """Where an endpoint is."""
@@ -124,7 +133,8 @@ class ServingEndpoint:
         Raises:
             ScoringTimeout: there was none. If an attempt had failed before, its error is raised instead: it says more.
             ScorerUnavailable: it is away, overloaded or limiting requests, and will be for longer than the deadline.
-            ScoringFailed: it refuses, for a reason that does not pass.
+            RequestRefused: it does not take the request.
+            ScoringFailed: it refuses, for another reason that does not pass.
             ScoresUnreadable: the answer is too large, or no JSON that can be used.
         """
         body = json.dumps(request).encode()
@@ -233,7 +243,8 @@ class ServingEndpoint:
                 return ScorerUnavailable(f"The serving endpoint {self.name} does not work at the moment ({told}).", retry_after=retry_after)
             case _:
                 advice = "gives an answer that nobody expects; check DATABRICKS_HOST and DATABRICKS_ENDPOINT"
-        return ScoringFailed(f"The serving endpoint {self.name} {advice} ({told}).")
+        sentence = f"The serving endpoint {self.name} {advice} ({told})."
+        return RequestRefused(sentence, told) if status in (400, 413, 422) else ScoringFailed(sentence)
 
     def _unreachable(self, error: Exception) -> ScorerUnavailable:
         return ScorerUnavailable(f"The serving endpoint {self.name} cannot be reached ({type(error).__name__}).")

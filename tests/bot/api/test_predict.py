@@ -86,6 +86,18 @@ async def test_while_the_endpoint_is_given_a_rest_the_answer_says_for_how_long()
         assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
 
 
+@pytest.mark.parametrize("status", [400, 413, 422])
+async def test_records_that_the_endpoint_does_not_take_are_the_askers_fault(status: int) -> None:
+    workspace = LoopbackWorkspace(ServingPart())
+    workspace.faults.append(Fault("/invocations", status=status))
+    async with scoring(workspace) as scorer, api(scorer) as client:
+        answer = await client.post("/api/ml/predict", json={"records": [{"txt": "spoken words"}]})
+        said = await answer.json()
+        assert (answer.status, said["code"]) == (400, "invalid-input")
+        assert f"does not take these records ({status})" in said["error"]
+        assert "spoken words" not in said["error"]
+
+
 @pytest.mark.parametrize("question", [{"text": "x"}, {"records": [{"text": "x"}]}])
 @pytest.mark.parametrize("raw", [b'{"predictions": ["\\ud800"]}', b'{"predictions":' + b"[" * 90_000 + b"]" * 90_000 + b"}"])
 async def test_answers_that_nothing_could_write_out_are_the_endpoints_fault(question: dict[str, object], raw: bytes) -> None:

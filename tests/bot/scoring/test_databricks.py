@@ -10,7 +10,7 @@ import pytest
 from bot.scoring.breaker import Breaker, State
 from config.kinds import ScoreType
 from config.output_specs import OutputSpec
-from moderation.errors import ScorerUnavailable, ScoresUnreadable, ScoringFailed, ScoringTimeout
+from moderation.errors import InvalidInput, ScorerUnavailable, ScoresUnreadable, ScoringFailed, ScoringTimeout
 from tests.bot.scoring.support import FakeCredentials, refusing, scoring
 from tests.bot.scoring.test_breaker import Clock
 from tests.bot.voice.support import until
@@ -108,7 +108,7 @@ async def test_records_are_answered_as_they_came_and_bad_ones_do_not_count_again
     workspace = LoopbackWorkspace(ServingPart())
     async with scoring(workspace, breaker=Breaker(Clock(), failures=1)) as scorer:
         assert len(await scorer.predict([{"text": "a"}, {"text": "b"}])) == 2
-        with pytest.raises(ScoringFailed):
+        with pytest.raises(InvalidInput, match=r"does not take these records .400 INVALID_PARAMETER_VALUE.*input schema"):
             await scorer.predict([{"wrong": "column"}])
         assert scorer.breaker.state.value == "closed"
         workspace.faults.append(refusing(503, retry_after=60.0))

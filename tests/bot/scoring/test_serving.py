@@ -7,7 +7,7 @@ import pytest
 
 from bot.databricks.auth import ServicePrincipal
 from bot.scoring import serving as module
-from bot.scoring.serving import ServingEndpoint, address, records, split
+from bot.scoring.serving import RequestRefused, ServingEndpoint, address, records, split
 from moderation.errors import ModerationError, ScorerUnavailable, ScoresUnreadable, ScoringFailed, ScoringTimeout
 from tests.bot.scoring.support import FakeCredentials, asking, now, refusing
 from tests.loopback.databricks.faults import Fault
@@ -60,7 +60,14 @@ async def test_what_passes_is_retried(fault: Fault) -> None:
 
 @pytest.mark.parametrize(
     ("status", "said"),
-    [(400, "DATABRICKS_INPUT_COLUMN"), (403, "CAN QUERY"), (413, "too large"), (302, "DATABRICKS_HOST"), (418, "expects")],
+    [
+        (400, "DATABRICKS_INPUT_COLUMN"),
+        (422, "DATABRICKS_INPUT_COLUMN"),
+        (403, "CAN QUERY"),
+        (413, "too large"),
+        (302, "DATABRICKS_HOST"),
+        (418, "expects"),
+    ],
 )
 async def test_what_does_not_pass_is_not_retried(status: int, said: str) -> None:
     workspace = LoopbackWorkspace(ServingPart())
@@ -68,7 +75,7 @@ async def test_what_does_not_pass_is_not_retried(status: int, said: str) -> None
     async with asking(workspace) as endpoint:
         with pytest.raises(ScoringFailed, match=said) as caught:
             await ask(endpoint)
-    assert type(caught.value) is ScoringFailed
+    assert type(caught.value) is (RequestRefused if status in (400, 413, 422) else ScoringFailed)
     assert len(workspace.requests) == 1
 
 
