@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,13 +21,16 @@ EX_OK, EX_FAILED, EX_CONFIG = 0, 1, 78
 NEEDED = ("DATABRICKS_HOST", "DATABRICKS_ENDPOINT", "DATABRICKS_MODEL_FULL_NAME", "DATABRICKS_TOKEN|DATABRICKS_CLIENT_ID")
 MINUTES = 45.0
 """How long an endpoint may take: Databricks gives 30 minutes for one on CPU, its build not counted."""
+_ALIAS = re.compile(r"[A-Za-z0-9_-]{1,255}")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     add_env_file(parser)
     parser.add_argument("--dry-run", action="store_true", help="show what would change, and change nothing")
-    parser.add_argument("--alias", default="champion", help="alias of the version that is served (default: champion)")
+    parser.add_argument(
+        "--alias", type=_alias, default="champion", metavar="NAME", help="alias of the version that is served (default: champion)"
+    )
     parser.add_argument(
         "--model", type=Path, metavar="FILE", help="another model file, as `make train` writes it (default: the one inside)"
     )
@@ -120,6 +124,12 @@ def _show(found: "Sequence[Change]", *, planned: bool) -> None:
     else:
         sys.stdout.write(f"{count} of {len(found)} changed. " if count else "Nothing to change. ")
         sys.stdout.write("The endpoint is ready and scores as expected.\n")
+
+
+def _alias(text: str) -> str:
+    if not _ALIAS.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no name of an alias; use letters, digits, - and _")
+    return text
 
 
 def _minutes(text: str) -> float:

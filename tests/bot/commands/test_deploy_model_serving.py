@@ -106,6 +106,12 @@ async def test_stopping_while_it_waits_is_clean(command: Command, tmp_path: Path
     assert "Traceback" not in err.decode()
 
 
+async def test_a_bad_alias_is_refused_before_anything_is_registered(command: Command) -> None:
+    code, _, err = await command.run("--alias", "bad alias")
+    assert (code, "letters, digits, - and _" in err) == (2, True)
+    assert command.stage.workspace.requests == []
+
+
 async def test_a_refusal_is_a_sentence_and_exit_code_1(command: Command) -> None:
     code, out, err = await command.run(DATABRICKS_TOKEN="dapi-wrong")
     assert (code, out) == (1, "")
