@@ -16,12 +16,14 @@ _CONFLICTS = {"2D521", "40001"}
 _NEVER_CONNECTED = {"NewConnectionError", "ConnectTimeoutError", "NameResolutionError", "ProxyError"}
 """urllib3's errors from before a request was sent. `SSLError` is none: it may be about the answer."""
 
+_GRANTS = "Grant the bot USE CATALOG and USE SCHEMA, SELECT and MODIFY on the table; CREATE TABLE on the schema if it is to make the table."
+
 _ADVICE = {
     "TABLE_OR_VIEW_NOT_FOUND": "The table is not there. Check DATABRICKS_PRODUCTS_TABLE.",
     "SCHEMA_NOT_FOUND": "The schema is not there. Check DATABRICKS_PRODUCTS_TABLE.",
     "NO_SUCH_CATALOG_EXCEPTION": "The catalog is not there. Check DATABRICKS_PRODUCTS_TABLE.",
-    "INSUFFICIENT_PERMISSIONS": "Grant the bot SELECT and MODIFY on the table, and USE on its catalog and schema.",
-    "PERMISSION_DENIED": "Grant the bot SELECT and MODIFY on the table, and USE on its catalog and schema.",
+    "INSUFFICIENT_PERMISSIONS": _GRANTS,
+    "PERMISSION_DENIED": _GRANTS,
     "DELTA_NOT_NULL_CONSTRAINT_VIOLATED": "The table has columns that must be filled and that Earshot does not know. Make them nullable.",
 }
 

@@ -3,6 +3,7 @@
 Earshot's own has product_key, product_name, price and updated_at. One that is there already needs product_name and price only:
 
     without product_key   products are found by reading all names and comparing them here; fine for thousands, not for millions
+    with another one      (a stock number, say) as without; it is left alone
     without updated_at    products say `UNKNOWN_TIME`
     price                 DECIMAL, a whole number or DOUBLE; a price that the column cannot hold exactly is refused
     further columns       are left alone, and stay NULL (or at their default) in new rows
@@ -10,13 +11,13 @@ Earshot's own has product_key, product_name, price and updated_at. One that is t
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
 from moderation.errors import CatalogueUnavailable, InvalidProduct
-from moderation.products import MAX_PRODUCTS, Product
+from moderation.products import MAX_PRODUCTS, Product, name_key
 
 UNKNOWN_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 """`updated_at` where the table does not keep it."""
@@ -34,6 +35,9 @@ class ProductTable:
     """Quoted."""
     price_type: str
     keyed: bool = True
+    """Products are found by product_key."""
+    fills_key: bool = True
+    """New rows get a product_key."""
     dated: bool = True
 
     @property
@@ -46,10 +50,14 @@ class ProductTable:
         order = "product_key" if self.keyed else "product_name"
         return f"SELECT {self.columns} FROM {self.name} {where} ORDER BY {order} LIMIT {MAX_PRODUCTS}"  # noqa: S608 (quoted)
 
+    def keys(self) -> str:
+        """product_key and product_name of all products."""
+        return f"SELECT product_key, product_name FROM {self.name} LIMIT {MAX_PRODUCTS}"  # noqa: S608 (quoted)
+
     def insert(self) -> str:
         """`:name`, `:price`, and where there is room `:key` and `:at`, unless it is there. May be sent twice."""
         given = {"product_name": ":name", "price": ":price"}
-        given |= {"product_key": ":key"} if self.keyed else {}
+        given |= {"product_key": ":key"} if self.fills_key else {}
         given |= {"updated_at": ":at"} if self.dated else {}
         match = "product_key" if self.keyed else "product_name"
         source = ", ".join(f"{value} AS {column}" for column, value in given.items())
@@ -128,7 +136,18 @@ def understand(table: str, described: Iterable[Sequence[Any]]) -> ProductTable:
             f"The column price is {price.upper()}; it has to be DECIMAL(18,2), another DECIMAL, an integer or DOUBLE."
         )
     dated = types.get("updated_at", "").startswith("timestamp")
-    return ProductTable(quoted(table), price, keyed=types.get("product_key") == "string", dated=dated)
+    keyed = types.get("product_key") == "string"
+    return ProductTable(quoted(table), price, keyed=keyed, fills_key=keyed, dated=dated)
+
+
+def recognise(table: ProductTable, keys: Sequence[Sequence[Any]]) -> ProductTable:
+    """The table, as the keys in it are those of their names or not.
+
+    Where most are, they are ours and somebody wrote other rows beside: those are found by name too, and new rows get their key.
+    """
+    named = [(key, name) for key, name in keys if isinstance(name, str)]
+    ours = sum(key == name_key(name) for key, name in named)
+    return table if ours == len(named) else replace(table, keyed=False, fills_key=2 * ours > len(named))
 
 
 def _time(value: Any) -> datetime:  # noqa: ANN401 (what the connector gives)

@@ -12,7 +12,7 @@ from decimal import Decimal
 
 from bot.databricks.connection import Value
 from bot.databricks.failures import StatementRefused
-from bot.databricks.product_table import UNKNOWN_TIME, ProductTable, create, describe, understand
+from bot.databricks.product_table import UNKNOWN_TIME, ProductTable, create, describe, recognise, understand
 from bot.databricks.settling import settle
 from bot.databricks.warehouse import Warehouse
 from moderation.errors import CatalogueUnavailable, InvalidProduct, OutcomeUnknown
@@ -45,7 +45,10 @@ class DatabricksProductStore:
                 raise
             await self._warehouse.read(create(self._name))  # may be sent twice
             found = await self._warehouse.read(describe(self._name))
-        self._table = understand(self._name, found)
+        table = understand(self._name, found)
+        if table.keyed and not (table := recognise(table, await self._warehouse.read(table.keys()))).keyed:
+            log.warning("product_key in the catalogue's table is not made from the names; products are found by their names")
+        self._table = table
 
     async def all(self) -> Sequence[Product]:
         """Every product, ordered by key; `MAX_PRODUCTS` at most."""
@@ -75,7 +78,7 @@ class DatabricksProductStore:
         table = await self._known()
         table.check(product.price)
         values: dict[str, Value] = {"name": product.name, "price": product.price}
-        values |= {"key": product.key} if table.keyed else {}
+        values |= {"key": product.key} if table.fills_key else {}
         values |= {"at": product.updated_at} if table.dated else {}
 
         async def insert() -> bool:

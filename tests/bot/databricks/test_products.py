@@ -16,6 +16,7 @@ from moderation.ports import ProductStore
 from moderation.products import MAX_PRODUCTS
 from tests.bot.databricks.support import Stage
 from tests.loopback.databricks.faults import Fault
+from tests.loopback.databricks.refusals import Refused
 from tests.product_store_contract import NOON, ProductStoreContract, product
 
 pytestmark = pytest.mark.integration
@@ -144,6 +145,44 @@ async def test_no_more_is_read_than_is_held_in_memory(stage: Stage, warehouse: W
     found = await store.all()
     assert len(found) == MAX_PRODUCTS
     assert found[-1].name == f"{MAX_PRODUCTS - 1:05}"
+
+
+class TestOnATableWithAnotherKey:
+    """`product_key` was somebody's stock number before."""
+
+    async def test_it_is_left_alone_and_products_are_found_by_name(self, stage: Stage, warehouse: Warehouse) -> None:
+        stage.engine.run("CREATE TABLE products (product_key STRING, product_name STRING, price DECIMAL(10,2))", [])
+        stage.engine.run("INSERT INTO products VALUES ('SKU-1', 'Widget', 5), ('SKU-2', 'Gadget', 6), ('SKU-3', NULL, 7)", [])
+        store = DatabricksProductStore(warehouse, "products")
+        changed = await store.set_price("widget", Decimal(7))
+        assert changed is not None
+        assert str(changed.price) == "7.00"
+        assert await store.add(product("WIDGET", "8")) is False
+        assert await store.add(product("New", "9")) is True
+        assert await store.remove("gadget") is True
+        assert stage.engine.query("SELECT * FROM products WHERE product_name IS NOT NULL ORDER BY product_name") == [
+            (None, "New", Decimal("9.00")),
+            ("SKU-1", "Widget", Decimal("7.00")),
+        ]
+
+    async def test_among_our_own_a_row_that_somebody_wrote_is_found_and_new_ones_get_keys(self, stage: Stage, warehouse: Warehouse) -> None:
+        for name in ("Widget", "Gadget"):
+            await DatabricksProductStore(warehouse, THE_TABLE).add(product(name))
+        stage.engine.run("INSERT INTO products VALUES ('4711', 'Other', 1, TIMESTAMP '2026-01-01')", [])
+        store = DatabricksProductStore(warehouse, THE_TABLE)
+        assert await store.add(product("OTHER")) is False
+        assert await store.add(product("New")) is True
+        assert await store.remove("other") is True
+        assert stage.engine.query("SELECT product_key FROM products ORDER BY 1") == [("gadget",), ("new",), ("widget",)]
+
+
+async def test_where_no_table_may_be_made_the_right_to_is_named(stage: Stage, warehouse: Warehouse) -> None:
+    stage.service.refusals += [
+        Refused("TABLE_OR_VIEW_NOT_FOUND", "42P01", "It cannot be found."),
+        Refused("INSUFFICIENT_PERMISSIONS", "42501", "No."),
+    ]
+    with pytest.raises(CatalogueUnavailable, match="CREATE TABLE on the schema"):
+        await DatabricksProductStore(warehouse, THE_TABLE).prepare()
 
 
 class TestLostAnswers:
