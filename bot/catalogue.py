@@ -12,17 +12,19 @@ from bot.storage.products import SqlProductStore
 from config.settings import Settings
 from moderation.catalogue import Catalogue
 from moderation.ports import ProductStore
-from moderation.product_copy import ProductCopy
+from moderation.product_copy import IDLE_SECONDS, ProductCopy
 
 
 async def open_catalogue(stack: AsyncExitStack, settings: Settings, database: Database) -> Catalogue:
     """Empty until somebody runs its copy; the stack closes its store."""
     store: ProductStore = SqlProductStore(database)
+    idle_seconds = None
     if settings.databricks_http_path is not None:
         session = await stack.enter_async_context(aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()))
-        store = open_products(settings, session) or store
+        if (products := open_products(settings, session)) is not None:
+            store, idle_seconds = products, IDLE_SECONDS  # whoever asks a warehouse keeps it awake, and paid for
     stack.push_async_callback(store.aclose)
-    copy = ProductCopy(store, refresh_seconds=settings.earshot_catalogue_refresh_seconds)
+    copy = ProductCopy(store, refresh_seconds=settings.earshot_catalogue_refresh_seconds, idle_seconds=idle_seconds)
     return Catalogue(store, copy)
 
 

@@ -158,7 +158,8 @@ class Settings(BaseSettings):
 
     earshot_catalogue_refresh_seconds: float = _setting(
         _STORAGE,
-        "How often, in seconds, the copy of the product catalogue is loaded again; own changes are seen at once.",
+        "How often, in seconds, the copy of the product catalogue is loaded again; own changes are seen at once. "
+        "A SQL warehouse is asked that often while people use the catalogue, and once a day otherwise.",
         60.0,
         expects="a number of seconds from 1 to 86400",
         ge=1,

@@ -66,6 +66,7 @@ class Catalogue:
 
     def find(self, text: str) -> Product:
         """The product of that name, or of that suggestion. Raises `NotFound`, `CatalogueUnavailable` before the first load."""
+        self.copy.use()
         found = self._readable().find(text)
         if found is None:
             raise NotFound(_NONE)
@@ -73,10 +74,12 @@ class Catalogue:
 
     def search(self, query: str = "", limit: int = 50, cursor: str | None = None) -> Page:
         """See `ProductIndex.search`. Raises `CatalogueUnavailable` before the first load, `InvalidInput`."""
+        self.copy.use()
         return self._readable().search(query, limit, cursor)
 
     def suggest(self, typed: str) -> Sequence[Product]:
         """At most 25 that fit what was typed so far; none before the first load."""
+        self.copy.use()
         index = self.copy.index
         return index.search(typed[:MAX_QUERY], MAX_CHOICES).products if index is not None else ()
 
@@ -114,6 +117,7 @@ class Catalogue:
 
     async def _change(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """One at a time, and nothing after it before it has ended: a late one would undo what was said to be saved meanwhile."""
+        self.copy.use()
         ends = asyncio.get_running_loop().time() + self._write_seconds
         await self._turn(ends)
         change = asyncio.create_task(work(), name="a change of the catalogue")

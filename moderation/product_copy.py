@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -15,10 +16,16 @@ from moderation.products import Product
 log = logging.getLogger(__name__)
 
 REFRESH_SECONDS = 60.0
+ACTIVE_SECONDS = 10 * 60.0
+"""After so long without anybody who reads or changes products, a store that costs money while it is asked is left alone …"""
+IDLE_SECONDS = 24 * 3600.0
+"""… and asked this often. Whoever reads then gets the copy, and begins a load."""
 LOAD_SECONDS = 30.0
 """How long a load may take."""
 FIRST_PAUSE = 1.0
-"""Seconds after a first failed load; they double up to the time between loads."""
+"""Seconds after a first failed load; they double up to the time between loads …"""
+MAX_PAUSE = 3600.0
+"""… or, while nobody reads, to this."""
 
 
 class ProductCopy:
@@ -29,15 +36,28 @@ class ProductCopy:
         store: ProductStore,
         *,
         refresh_seconds: float = REFRESH_SECONDS,
+        idle_seconds: float | None = None,
         load_seconds: float = LOAD_SECONDS,
         first_pause: float = FIRST_PAUSE,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`now`: wall time, aware; `clock`: monotonic seconds; the rest in seconds."""
+        """How often to load.
+
+        Args:
+            store: is read.
+            refresh_seconds: between loads.
+            idle_seconds: between loads while nobody has read or changed products for `ACTIVE_SECONDS`; None: as often as ever.
+            load_seconds: that a load may take.
+            first_pause: seconds after a first failed load.
+            now: wall time, aware.
+            clock: monotonic seconds.
+        """
         self._store = store
         self._refresh_seconds, self._load_seconds, self._first_pause = refresh_seconds, load_seconds, first_pause
+        self._idle_seconds = refresh_seconds if idle_seconds is None else idle_seconds
         self._now, self._clock = now, clock
+        self._used = -math.inf
         self._index: ProductIndex | None = None
         self._loaded: tuple[datetime, float] | None = None
         self._prepared = False
@@ -73,6 +93,12 @@ class ProductCopy:
         if self._index is not None:
             _apply(self._index, key, product)
 
+    def use(self) -> None:
+        """Somebody reads or changes products. The first one after a time in which nobody did begins a load."""
+        if self._idle:
+            self.want()
+        self._used = self._clock()
+
     def want(self) -> None:
         """Load soon: the store may hold something else."""
         self._wanted.set()
@@ -86,11 +112,10 @@ class ProductCopy:
                 await self.refresh()
             except CatalogueUnavailable as error:
                 log.warning("the product catalogue cannot be loaded", extra={"seconds": pause, "error": error.code})
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, max(self._refresh_seconds, self._first_pause))
+                pause = await self._after_failure(pause)
             else:
                 pause = self._first_pause
-                await self._until_wanted()
+                await self._until_wanted(self._idle_seconds if self._idle else self._refresh_seconds)
 
     async def refresh(self) -> None:
         """Load now; who asks while that goes on shares the result. Raises `CatalogueUnavailable`; what is there stays."""
@@ -127,13 +152,28 @@ class ProductCopy:
             await self._store.prepare()
         return await asyncio.to_thread(ProductIndex, await self._store.all())  # ten thousand of them would hold up who speaks
 
-    async def _until_wanted(self) -> None:
+    @property
+    def _idle(self) -> bool:
+        return self._idle_seconds > self._refresh_seconds and self._clock() - self._used >= ACTIVE_SECONDS
+
+    async def _after_failure(self, pause: float) -> float:
+        """Wait that long; the next pause."""
+        if not self._idle:
+            await asyncio.sleep(pause)
+            return min(pause * 2, max(self._refresh_seconds, self._first_pause))
+        if await self._until_wanted(pause):
+            return self._first_pause
+        return min(pause * 2, max(MAX_PAUSE, self._first_pause))
+
+    async def _until_wanted(self, seconds: float) -> bool:
+        """Whether somebody wanted a load before `seconds` were over."""
         try:
-            async with asyncio.timeout(self._refresh_seconds):
+            async with asyncio.timeout(seconds):
                 await self._wanted.wait()
         except TimeoutError:
-            return
+            return False
         await asyncio.sleep(self._first_pause)  # what was sent may be on its way still
+        return True
 
 
 def _apply(index: ProductIndex, key: str, product: Product | None) -> None:

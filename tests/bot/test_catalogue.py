@@ -13,7 +13,7 @@ from bot.storage.migrate import upgrade
 from config.settings import Settings
 from moderation.catalogue import Catalogue
 from moderation.errors import CatalogueUnavailable
-from moderation.product_copy import ProductCopy
+from moderation.product_copy import IDLE_SECONDS, REFRESH_SECONDS, ProductCopy
 from tests.bot.databricks.support import Stage as DatabricksStage
 from tests.fakes import FakeProductStore
 from tests.loopback.databricks.tokens import PERSONAL
@@ -29,6 +29,7 @@ async def test_without_a_warehouse_products_are_kept_in_the_bots_own_database(tm
         await catalogue.copy.refresh()
         await catalogue.add("Widget", "9.99")
         assert warehouse_probes(catalogue, database) == {}, "it is off: the database's own probe says it all"
+        assert catalogue.copy._idle_seconds == REFRESH_SECONDS, "a database of one's own may be asked as often as one likes"
     again = await open_catalogue(AsyncExitStack(), Settings(), database)
     await again.copy.refresh()
     assert [str(p.price) for p in again.search().products] == ["9.99"]
@@ -46,6 +47,7 @@ async def test_with_a_warehouse_products_are_kept_there(tmp_path: Path) -> None:
         stack.push_async_callback(database.aclose)
         catalogue = await open_catalogue(stack, settings, database)
         await catalogue.copy.refresh()
+        assert catalogue.copy._idle_seconds == IDLE_SECONDS, "a warehouse costs money while it is asked"
         await catalogue.add("Widget", "9.99")
         found = await warehouse_probes(catalogue, database)["databricks_sql"]()
         assert (found.status, catalogue.store_name) == (Status.OK, "Databricks SQL")

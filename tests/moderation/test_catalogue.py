@@ -11,7 +11,7 @@ import pytest
 from moderation import catalogue as module
 from moderation.catalogue import Catalogue
 from moderation.errors import AlreadyExists, CatalogueUnavailable, InvalidInput, InvalidProduct, NotFound, OutcomeUnknown
-from moderation.product_copy import ProductCopy
+from moderation.product_copy import ACTIVE_SECONDS, ProductCopy
 from moderation.products import Product
 from tests.bot.voice.support import until
 from tests.fakes import FakeProductStore
@@ -29,11 +29,19 @@ def product(name: str, price: str = "1") -> Product:
 class Shop:
     """A catalogue of a store, and its clock."""
 
-    def __init__(self, *products: Product, write_seconds: float = 10.0, load_seconds: float = 10.0) -> None:
+    def __init__(
+        self, *products: Product, write_seconds: float = 10.0, load_seconds: float = 10.0, idle_seconds: float | None = None
+    ) -> None:
         self.now = 0.0
         self.store = FakeProductStore(*products)
         self.copy = ProductCopy(
-            self.store, refresh_seconds=0.01, load_seconds=load_seconds, first_pause=0.001, now=self.time, clock=lambda: self.now
+            self.store,
+            refresh_seconds=0.01,
+            idle_seconds=idle_seconds,
+            load_seconds=load_seconds,
+            first_pause=0.001,
+            now=self.time,
+            clock=lambda: self.now,
         )
         self.catalogue = Catalogue(self.store, self.copy, write_seconds=write_seconds, now=self.time)
 
@@ -140,6 +148,49 @@ async def test_what_others_change_in_the_store_is_seen_with_time() -> None:
         await until(lambda: shop.copy.index is not None)
         shop.store.products["widget"] = product("Widget")
         await until(lambda: shop.names() == ["Widget"])
+
+
+class TestAStoreThatCostsMoney:
+    """It is left alone while nobody reads or changes products."""
+
+    async def test_it_is_loaded_again_and_again_while_people_use_it_and_then_no_more(self) -> None:
+        shop = Shop(product("Widget"), idle_seconds=3600.0)
+        async with shop.running():
+            shop.catalogue.suggest("w")
+            shop.now = ACTIVE_SECONDS - 1
+            await until(lambda: shop.copy.loads["ok"] >= 3)
+            shop.now = ACTIVE_SECONDS
+            await asyncio.sleep(0.1)  # one that had begun
+            loads = shop.copy.loads["ok"]
+            await asyncio.sleep(0.1)
+            assert shop.copy.loads["ok"] == loads
+
+    @pytest.mark.parametrize("use", ["find", "search", "suggest", "change"])
+    async def test_whoever_comes_after_a_time_of_rest_begins_a_load(self, use: str) -> None:
+        shop = Shop(product("Widget"), idle_seconds=3600.0)
+        async with shop.running():
+            await until(lambda: shop.copy.index is not None)
+            await asyncio.sleep(0.1)
+            assert shop.copy.loads["ok"] == 1
+            match use:
+                case "find":
+                    shop.catalogue.find("widget")
+                case "search":
+                    shop.catalogue.search("w")
+                case "suggest":
+                    shop.catalogue.suggest("w")
+                case _:
+                    await shop.catalogue.set_price("widget", 2)
+            await until(lambda: shop.copy.loads["ok"] >= 4)
+
+    async def test_whoever_comes_while_it_is_away_has_it_tried_at_once(self) -> None:
+        shop = Shop(idle_seconds=3600.0)
+        shop.store.away, shop.copy._first_pause = AWAY, 3600.0
+        async with shop.running():
+            await until(lambda: shop.copy.loads["failed"] == 1)
+            shop.store.away, shop.copy._first_pause = None, 0.001
+            shop.catalogue.suggest("w")
+            await until(lambda: shop.copy.loads["ok"] >= 1)
 
 
 async def test_own_changes_are_seen_at_once_without_a_load() -> None:
