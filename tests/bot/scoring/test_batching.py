@@ -102,7 +102,7 @@ async def test_work_that_ends_with_the_deadline_has_the_last_word() -> None:
         ends = deadline(0.5)
         asking = asyncio.create_task(made.submit(1, ends))
         await work.begun.wait()
-        asyncio.get_running_loop().call_at(ends + 0.001, work.go.set)
+        asyncio.get_running_loop().call_at(ends + 0.05, work.go.set)
         with pytest.raises(ScorerUnavailable, match="limits requests"):
             await asking
     assert made.expired == 0
