@@ -9,7 +9,6 @@ quoted: the scoring server echoes its input.
 import asyncio
 import json
 import random
-import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +18,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from bot.databricks.auth import Credentials
-from bot.scoring.wire import parse
+from bot.scoring.wire import error_code, limited, parse, retry_after
 from moderation.errors import ModerationError, ScorerUnavailable, ScoresUnreadable, ScoringFailed, ScoringTimeout
 
 RETRYABLE = frozenset({408, 429, 500, 502, 503, 504})
@@ -32,10 +31,6 @@ LEAST_SECONDS = 0.05
 """Time an attempt needs at least to be worth making."""
 STATE_SECONDS = 5.0
 """Deadline of a look at the endpoint's state."""
-MAX_ANSWER = 4_000_000
-"""Bytes of an answer that are read: Databricks' own limit for foundation-model payloads, and room for thousands of predictions."""
-
-_CODE = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
 
 
 class RequestRefused(ScoringFailed):
@@ -160,7 +155,7 @@ class ServingEndpoint:
                     return None
                 if response.status != 200:
                     raise self._refusal(response.status, "", 0.0)
-                answer = parse(await _limited(response))
+                answer = parse(await limited(response))
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise self._unreachable(error) from None
         state = answer.get("state") if isinstance(answer, dict) else None
@@ -200,9 +195,9 @@ class ServingEndpoint:
         headers["Content-Type"] = "application/json"
         async with self._session.post(self._where.invocations, data=body, headers=headers, allow_redirects=False) as response:
             if response.status != 200:
-                raise _Refused(response.status, await _error_code(response), _retry_after(response))
+                raise _Refused(response.status, await error_code(response), retry_after(response))
             try:
-                return parse(await _limited(response))
+                return parse(await limited(response))
             except ValueError:
                 self.stats.failed("unreadable")
                 raise ScoresUnreadable(
@@ -256,31 +251,3 @@ class _Refused(Exception):
     def __init__(self, status: int, code: str, retry_after: float | None) -> None:
         super().__init__(status)
         self.status, self.code, self.retry_after = status, code, retry_after
-
-
-async def _limited(response: aiohttp.ClientResponse) -> bytes:
-    """The body. Raises `ValueError` when it is larger than `MAX_ANSWER`."""
-    held = bytearray()
-    async for piece in response.content.iter_chunked(65_536):
-        held += piece
-        if len(held) > MAX_ANSWER:
-            raise ValueError("too large")
-    return bytes(held)
-
-
-async def _error_code(response: aiohttp.ClientResponse) -> str:
-    """The stable code in an error's body; the message beside it is left unread, because it can quote the input."""
-    try:
-        code = parse(await _limited(response)).get("error_code")
-    except (ValueError, AttributeError):
-        return ""
-    return code if isinstance(code, str) and _CODE.fullmatch(code) else ""
-
-
-def _retry_after(response: aiohttp.ClientResponse) -> float | None:
-    """Seconds; None where there is none, or a date."""
-    try:
-        seconds = float(response.headers.get("Retry-After", ""))
-    except ValueError:
-        return None
-    return seconds if 0 <= seconds < float("inf") else None

@@ -6,7 +6,7 @@ import aiohttp
 import pytest
 
 from bot.databricks.auth import ServicePrincipal
-from bot.scoring import serving as module
+from bot.scoring import wire
 from bot.scoring.serving import RequestRefused, ServingEndpoint, address, records, split
 from moderation.errors import ModerationError, ScorerUnavailable, ScoresUnreadable, ScoringFailed, ScoringTimeout
 from tests.bot.scoring.support import FakeCredentials, asking, now, refusing
@@ -202,7 +202,7 @@ async def test_a_refusal_that_echoes_what_was_said_is_not_repeated() -> None:
     ids=["html", "cut", "not UTF-8", "surrogate in UTF-8", "too large", "far too deep", "too deep", "surrogate", "surrogate in a name"],
 )
 async def test_answers_that_are_too_large_or_no_json_that_can_be_used(body: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAX_ANSWER", 100_000)
+    monkeypatch.setattr(wire, "MAX_ANSWER", 100_000)
     part = ServingPart()
     part.raw.append(body)
     async with asking(LoopbackWorkspace(part)) as endpoint:
