@@ -8,7 +8,7 @@ import errno
 import socket
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from weakref import WeakSet
 
 from aiohttp import web
@@ -21,18 +21,20 @@ from bot.api.guard import add_headers, allowed, body_limit, same_site
 from bot.api.health import READINESS, Probe, Readiness
 from bot.api.limits import Connections, Rate, rate_limit
 from bot.api.metrics import Render
+from bot.api.protocol import Protocol
 from bot.api.requests import Answered, add_id, requests
 from bot.api.routes import ROUTES, Route, mount
-from bot.api.sockets import SOCKETS, close_all
+from bot.api.websocket import SOCKETS, close_all
 from config.conflicts import is_loopback
 from moderation.errors import SettingsError
 
-SHUTDOWN_SECONDS = 3.0
-"""How long requests that run may take to end when the server stops."""
+SHUTDOWN_SECONDS = 2.0
+"""How long requests that run may take to end when the server stops; aiohttp waits twice: first for all, then again for each."""
 
 GUARDED = web.AppKey("guarded", bool)
 """Whether the application asks for a token."""
 CONNECTIONS = web.AppKey("connections", Connections)
+ANSWERED: web.AppKey[Answered] = web.AppKey("answered")
 
 
 def create_app(
@@ -65,7 +67,7 @@ def create_app(
     access, connections = Access(token, read_token, clock=clock), Connections()
     checks = [rate_limit(Rate(per_minute, clock)), same_site(access), body_limit(max_body), allowed(access)]
     app = web.Application(middlewares=[connections.watch, requests(answered), errors, *checks], client_max_size=max_body)
-    app[GUARDED], app[CONNECTIONS] = access.guarded, connections
+    app[GUARDED], app[CONNECTIONS], app[ANSWERED] = access.guarded, connections, answered
     app.on_response_prepare.extend((add_headers, add_id))
     app[ROUTES], app[SOCKETS], app[MAX_BODY] = {}, WeakSet(), max_body
 
@@ -99,21 +101,25 @@ async def serve(app: web.Application, host: str, port: int) -> AsyncIterator[int
     """
     if not app[GUARDED] and not is_loopback(host):
         raise SettingsError([f"API_TOKEN: it is not set, but API_HOST {host!r} is not loopback; set API_TOKEN, or API_HOST to 127.0.0.1"])
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
+    runner = web.AppRunner(app, shutdown_timeout=SHUTDOWN_SECONDS)
     await runner.setup()
     assert runner.server is not None  # noqa: S101 - set up above
     sweeping = asyncio.create_task(app[CONNECTIONS].run(runner.server), name="idle connections")
     try:
-        await _bind(runner, host, port)
-        yield int(runner.addresses[0][1])
+        with closing(await _bind(app, runner.server, host, port)) as listening:
+            yield int(listening.sockets[0].getsockname()[1])
     finally:
         sweeping.cancel()
         await runner.cleanup()
 
 
-async def _bind(runner: web.AppRunner, host: str, port: int) -> None:
+async def _bind(app: web.Application, server: web.Server, host: str, port: int) -> asyncio.Server:
+    def refused(status: int) -> None:
+        app[ANSWERED]("other", "unknown", status, 0.0)
+
+    loop = asyncio.get_running_loop()
     try:
-        await web.TCPSite(runner, host, port).start()
+        return await loop.create_server(lambda: Protocol(server, loop, refused), host, port, backlog=128)
     except OSError as error:
         if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
             problem = f"API_HOST: {host!r} is no address of this machine; set it to one, such as 127.0.0.1"

@@ -10,12 +10,12 @@ import json
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
-from aiohttp import WSMsgType, web
+from aiohttp import WSCloseCode, WSMsgType, web
 from pydantic import BaseModel, Field
 
 from bot.api.feed_messages import Message, message, status, without_user
 from bot.api.routes import Route, query_of
-from bot.api.sockets import accept
+from bot.api.websocket import Socket, accept
 from moderation.errors import TooMany
 from moderation.events import Event, SegmentTranscribed
 from moderation.inbox import Inbox, Overflow
@@ -118,34 +118,39 @@ def routes(feed: Feed) -> list[Route]:
         with feed.listen(query_of(request, Query)) as messages:
             response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"})
             await response.prepare(request)
-            with suppress(ConnectionError, TimeoutError):
+            try:
                 async for told in messages:
                     async with asyncio.timeout(WRITE_SECONDS):
                         await response.write(f"event: {told['type']}\ndata: {json.dumps(told, ensure_ascii=False)}\n\n".encode())
+            except ConnectionError:
+                pass
+            except TimeoutError:
+                if request.transport is not None:
+                    request.transport.abort()  # ending the answer would wait for the client to take the rest of it
             return response
 
     async def socket(request: web.Request) -> web.StreamResponse:
         with feed.listen(query_of(request, Query)) as messages:
-            opened = await accept(request)
+            opened = await accept(request, WRITE_SECONDS)
             telling = asyncio.create_task(_tell(opened, messages), name="feed")
-            async for received in opened:  # nothing is expected; reading notices when the client goes
-                if received.type is WSMsgType.ERROR:
-                    break
+            with suppress(ConnectionError):
+                async for received in opened:  # nothing is expected; reading notices when the client goes
+                    if received.type is WSMsgType.ERROR:
+                        break
             telling.cancel()
             await asyncio.wait({telling})
             return opened
 
     about = "The sessions' events, as server-sent events: a `status` first and every two seconds."
+    also = "WebSocket: the same events."
     return [
         Route("GET", "/api/events", events, about, {200: ["text/event-stream"]}, {503}, query=Query, tag="events"),
-        Route("GET", "/ws/events/", socket, "WebSocket: the same events.", {101: []}, {400, 503}, query=Query, tag="events"),
+        Route("GET", "/ws/events/", socket, also, {101: []}, {400, 503}, query=Query, tag="events"),
     ]
 
 
-async def _tell(socket: web.WebSocketResponse, messages: AsyncIterator[Message]) -> None:
-    with suppress(ConnectionError, RuntimeError, TimeoutError):
-        async for told in messages:
-            async with asyncio.timeout(WRITE_SECONDS):
-                await socket.send_str(json.dumps(told, ensure_ascii=False))
+async def _tell(socket: Socket, messages: AsyncIterator[Message]) -> None:
     with suppress(ConnectionError, RuntimeError):
-        await socket.close(code=1013)
+        async for told in messages:
+            await socket.send_str(json.dumps(told, ensure_ascii=False))
+        await socket.close(code=WSCloseCode.TRY_AGAIN_LATER)

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from bot.api.routes import Route
-from bot.api.sockets import Client, Conversation, accept
+from bot.api.sockets import Client, Conversation
 from bot.api.streams import Streams
+from bot.api.websocket import accept
 from moderation.errors import ModerationError
 from moderation.models import TranscriptSegment
 

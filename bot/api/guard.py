@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from bot.api.accept import prefers_html
 from bot.api.access import RANK, Access
 from bot.api.errors import from_status
 from bot.api.pages import sign_in_page
@@ -23,7 +24,8 @@ HEADERS = {
 }
 """Set where a handler sets nothing else. Under the stricter `no-referrer`, browsers send `Origin: null` with our own forms."""
 
-_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+_READING = frozenset({"GET", "HEAD"})
+_SAFE = _READING | {"OPTIONS"}
 
 
 def allowed(access: Access) -> Middleware:
@@ -35,11 +37,11 @@ def allowed(access: Access) -> Middleware:
         if RANK[shown] >= RANK[needed]:
             return await handler(request)
         if shown is not Role.OPEN:
-            return from_status(403)
+            return from_status(request, 403)
         challenge = {"WWW-Authenticate": 'Bearer realm="earshot"'}
-        if request.method == "GET" and "text/html" in request.headers.get("Accept", ""):
+        if request.method in _READING and prefers_html(request.headers.get("Accept", "")):
             return sign_in_page(challenge, to=request.path_qs)
-        return from_status(401, challenge)
+        return from_status(request, 401, challenge)
 
     return check
 
@@ -48,17 +50,19 @@ def same_site(access: Access) -> Middleware:
     """Keeps other sites' pages out of a browser's access here.
 
     What a page of another site sends carries its `Origin` (Fetch standard, "origin header"): only our own pages may change things
-    and open WebSockets. Without a token, the `Host` must be loopback too, or a page could get in by DNS rebinding.
+    and open WebSockets. Without a token, the `Host` must be loopback too, or a page could get in by DNS rebinding; who sends none,
+    as HTTP/1.0 allows, is no browser.
     """
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if not access.guarded and not _loopback_host(request.host):
-            return from_status(421)
+        host = request.headers.get("Host")
+        if not access.guarded and host is not None and not _loopback_host(host):
+            return from_status(request, 421)
         origin = request.headers.get("Origin")
         asks_more = request.method not in _SAFE or request.headers.get("Upgrade", "").lower() == "websocket"
-        if origin is not None and asks_more and urlsplit(origin).netloc.lower() != request.host.lower():
-            return from_status(403)
+        if origin is not None and asks_more and _netloc(origin) != (host or "").lower():
+            return from_status(request, 403)
         return await handler(request)
 
     return check
@@ -70,7 +74,7 @@ def body_limit(size: int) -> Middleware:
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
         if (request.content_length or 0) > size:
-            answer = from_status(413)
+            answer = from_status(request, 413)
             answer.force_close()
             return answer
         return await handler(request)
@@ -80,14 +84,30 @@ def body_limit(size: int) -> Middleware:
 
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
     """A signal handler for `on_response_prepare`."""
+    dress(response)
+
+
+def dress(response: web.StreamResponse) -> None:
+    """Add what every answer carries."""
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
     response.headers["Server"] = "Earshot"
 
 
+def _netloc(origin: str) -> str | None:
+    """Host and port of an `Origin`; None where it is nonsense."""
+    try:
+        return urlsplit(origin).netloc.lower() or None
+    except ValueError:
+        return None
+
+
 @lru_cache(maxsize=64)  # clients send the same few with every request
 def _loopback_host(host: str) -> bool:
-    name = urlsplit(f"//{host}").hostname or ""
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return False
     if name == "localhost" or name.endswith(".localhost"):
         return True
     try:

@@ -58,7 +58,7 @@ def rate_limit(rate: Rate) -> Middleware:
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
         client = request.remote or ""
         if wait := rate.take(client):
-            return from_status(429, {"Retry-After": str(math.ceil(wait))})
+            return from_status(request, 429, {"Retry-After": str(math.ceil(wait))})
         response = await handler(request)
         if response.status == 401:
             rate.take(client, REFUSED_COSTS - 1)
@@ -68,7 +68,7 @@ def rate_limit(rate: Rate) -> Middleware:
 
 
 class Connections:
-    """Ends connections on which nothing whole comes: aiohttp itself waits for a request's head without end."""
+    """Ends connections on which nothing whole comes, or whose answers nobody takes: aiohttp itself waits for both without end."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic, idle: float = IDLE_SECONDS) -> None:
         """`clock`: monotonic seconds; `idle`: seconds."""
@@ -103,7 +103,7 @@ class Connections:
             if now - self._since.setdefault(transport, now) >= self._idle:
                 self.ended += 1
                 protocol.force_close()
-                transport.close()
+                transport.abort()  # closing waits for an answer to be taken, and who reads nothing takes none
 
     async def run(self, server: web.Server) -> None:
         """Look again and again."""

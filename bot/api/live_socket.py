@@ -7,8 +7,9 @@ from collections import deque
 from aiohttp import web
 
 from bot.api.routes import Route
-from bot.api.sockets import Client, Conversation, accept
+from bot.api.sockets import Client, Conversation
 from bot.api.streams import Streams
+from bot.api.websocket import accept
 from moderation.inbox import Inbox, Overflow
 from moderation.models import TranscriptSegment
 from moderation.scoring import TextScore, TextScoring
@@ -31,8 +32,8 @@ def routes(streams: Streams, scoring: TextScoring) -> list[Route]:
             await Conversation(socket, streams.open, lambda client: SegmentScores(client, scoring)).run()
         return socket
 
-    about = "WebSocket: audio in, transcript and scores out (see the README)."
-    return [Route("GET", "/ws/voicechat/stream/", stream, about, {101: []}, {400, 503}, tag="streams")]
+    about, path = "WebSocket: audio in, transcript and scores out (see the README).", "/ws/voicechat/stream/"
+    return [Route("GET", path, stream, about, {101: []}, {400, 503}, tag="streams")]
 
 
 class SegmentScores:

@@ -13,6 +13,7 @@ from aiohttp import web
 from pydantic import BaseModel, Field
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
+from bot.api.bodies import FORM
 from bot.api.errors import sentence_of
 from bot.api.pages import page
 from bot.api.routes import Role, Route
@@ -20,9 +21,22 @@ from bot.api.routes import Role, Route
 Document = dict[str, Any]
 
 _REFERENCE = "#/components/schemas/{model}"
-_IN_PATH = re.compile(r"{(\w+)[^}]*}")
+_IN_PATH = re.compile(r"{(\w+)}")
 _FOR_ALL = (421, 429, 500)
 """Statuses that any route may answer with: another host name, too many requests, a fault here."""
+
+
+_ABOUT = (
+    "Moderation of voice channels: the HTTP side. API_READ_TOKEN may look, and have transcribed and scored what it sends, by HTTP and by "
+    "WebSocket alike; API_TOKEN may change things, too. All addresses are served with a slash at the end and without. "
+    "HEAD is answered as GET is, without the body; WebSockets and server-sent events have no HEAD. "
+    "Errors are JSON, or a small page where Accept prefers text/html. Bodies may be compressed with gzip or deflate."
+)
+_WHO = {
+    Role.OPEN: "Open to all.",
+    Role.READ: "Either token is enough.",
+    Role.OPERATE: "Needs API_TOKEN.",
+}
 
 
 class Problem(BaseModel):
@@ -33,14 +47,14 @@ class Problem(BaseModel):
 
 
 def document(routes: Sequence[Route], *, guarded: bool = True) -> Document:
-    """The whole document; WebSockets are described in the README, since OpenAPI cannot. `guarded`: whether a token is asked for."""
+    """The whole document. WebSockets are described in the README, since OpenAPI cannot. `guarded`: whether a token is asked for."""
     schemas, definitions = models_json_schema(list(_models(routes)), ref_template=_REFERENCE)
     paths: Document = {}
     for route in routes:
-        paths.setdefault(_IN_PATH.sub(r"{\1}", route.path), {})[route.method.lower()] = _operation(route, schemas, guarded)
+        paths.setdefault(route.template, {})[route.method.lower()] = _operation(route, schemas, guarded)
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Earshot", "version": version("earshot"), "description": "Moderation of voice channels: the HTTP side."},
+        "info": {"title": "Earshot", "version": version("earshot"), "description": _ABOUT},
         "paths": paths,
         "components": {
             "schemas": definitions.get("$defs", {}),
@@ -69,13 +83,14 @@ def routes(others: Sequence[Route], *, guarded: bool) -> list[Route]:
 def _models(routes: Iterable[Route]) -> Iterator[tuple[type[BaseModel], JsonSchemaMode]]:
     yield Problem, "serialization"
     for route in routes:
-        yield from ((m, "validation") for m in (route.body, route.query) if m is not None)
+        yield from ((m, "validation") for m in (route.body, route.form) if m is not None)
         yield from ((m, "serialization") for contents in route.answers.values() for m in contents if not isinstance(m, str))
 
 
 def _operation(route: Route, schemas: Any, guarded: bool) -> Document:  # noqa: ANN401 - pydantic's mapping has a long name
     operation: Document = {
         "summary": route.summary,
+        "description": _WHO[route.role],
         "operationId": re.sub(r"\W+", "_", f"{route.method.lower()} {route.path}").strip("_"),
         "tags": [route.tag or "other"],
         "security": [{"bearer": []}] if guarded and route.role is not Role.OPEN else [],
@@ -90,6 +105,8 @@ def _operation(route: Route, schemas: Any, guarded: bool) -> Document:  # noqa: 
         operation["parameters"] = parameters
     if route.body is not None:
         operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schemas[route.body, "validation"]}}}
+    elif route.form is not None:
+        operation["requestBody"] = {"required": True, "content": {FORM: {"schema": schemas[route.form, "validation"]}}}
     elif route.media:
         operation["requestBody"] = {"required": True, "content": {media: {} for media in route.media}}
     return operation
@@ -101,12 +118,10 @@ def _error_statuses(route: Route) -> set[int]:
         found.add(401)
     if route.role is Role.OPERATE or route.method != "GET":
         found.add(403)
-    if route.query is not None or route.body is not None:
+    if route.query is not None or route.takes_body:
         found.add(400)
-    if route.body is not None or route.media:
-        found |= {408, 413}
-    if route.media:
-        found.add(415)
+    if route.takes_body:
+        found |= {408, 413, 415}
     return found
 
 
@@ -119,7 +134,7 @@ def _answer(contents: Sequence[type[BaseModel] | str], schemas: Any) -> Document
 
 
 def _path_parameters(route: Route) -> Iterator[Document]:
-    for name in _IN_PATH.findall(route.path):
+    for name in _IN_PATH.findall(route.template):
         yield {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
 
 

@@ -63,6 +63,13 @@ def sign_in_page(headers: dict[str, str] | None = None, problem: str = "", to: s
     return page("Sign in", body, status=401, headers=headers)
 
 
+def error_page(title: str, sentence: str, more: str, status: int, headers: dict[str, str] | None = None) -> web.Response:
+    """Tells a person what was wrong. `more`: what helps who looks for the reason."""
+    body = f"""<p class="problem" role="alert">{escape(sentence)}</p>
+<p class="soft">{escape(more)}</p><p><a href="/">Go to the start</a></p>"""
+    return page(title, body, status=status, headers=headers)
+
+
 def routes() -> list[Route]:
     """Styles, scripts and pictures: open to all, since they hold nothing."""
     return [Route("GET", "/static/{name}", _static, "Styles and scripts of the pages.", {200: list(_TYPES.values())}, {404}, Role.OPEN)]

@@ -4,11 +4,11 @@ from html import escape
 from urllib.parse import urlencode
 
 from aiohttp import web
+from pydantic import BaseModel, Field
 
 from bot.api.errors import status_of
 from bot.api.pages import page
-from bot.api.routes import Role, Route
-from bot.api.signin import FORM
+from bot.api.routes import Role, Route, body_of
 from moderation.catalogue import Catalogue
 from moderation.errors import InvalidInput, ModerationError
 from moderation.product_index import Page
@@ -20,21 +20,29 @@ FORM_PATH = "/databricks/products-form"
 _DONE = {"added": "The product is added.", "saved": "The price is saved.", "removed": "The product is removed."}
 
 
+class ProductForm(BaseModel):
+    """What the page's forms send."""
+
+    action: str = Field("", description="`add`, `price` or `remove`.")
+    product_name: str = ""
+    price: str = Field("", description="For `add` and `price`; at most two decimals.")
+
+
 def product_form(catalogue: Catalogue) -> list[Route]:
     """Takes what the page's forms send; a browser's forms know no `PUT` and no `DELETE`."""
 
     async def take(request: web.Request) -> web.Response:
-        sent = {name: value for name, value in (await request.post()).items() if isinstance(value, str)}
-        action, name, price = (sent.get(field, "") for field in ("action", "product_name", "price"))
+        form = body_of(request, ProductForm)
+        name, price = form.product_name, form.price
         try:
-            done = await _act(catalogue, action, name, price)
+            done = await _act(catalogue, form.action, name, price)
         except ModerationError as problem:
             return product_page(catalogue, "", problem=problem, name=name, price=price)
         shown = {"done": done} if done == "removed" else {"done": done, "q": name.strip()[:MAX_NAME]}
         return web.Response(status=303, headers={"Location": f"{PATH}?{urlencode(shown)}"})
 
     answers: dict[int, list[str]] = {303: [], **{status: ["text/html"] for status in (400, 404, 409, 503, 504)}}
-    return [Route("POST", FORM_PATH, take, "What the page of products sends.", answers, (), Role.OPERATE, media=(FORM,), tag="pages")]
+    return [Route("POST", FORM_PATH, take, "What the page of products sends.", answers, (), Role.OPERATE, form=ProductForm, tag="pages")]
 
 
 async def _act(catalogue: Catalogue, action: str, name: str, price: str) -> str:

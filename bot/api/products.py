@@ -14,6 +14,7 @@ from urllib.parse import quote
 from aiohttp import web
 from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema
 
+from bot.api.accept import prefers_html
 from bot.api.bodies import Body
 from bot.api.product_page import PATH, product_form, product_page
 from bot.api.routes import Role, Route, body_of, query_of
@@ -107,7 +108,7 @@ class _Products:
 
     async def show(self, request: web.Request) -> web.Response:
         query = query_of(request, ProductQuery)
-        if "text/html" in request.headers.get("Accept", ""):
+        if prefers_html(request.headers.get("Accept", "")):
             return product_page(self._catalogue, query.q, query.limit, query.cursor, done=query.done or "")
         page = self._catalogue.search(query.q, query.limit, query.cursor)
         return _json(_page_text(page, self._catalogue.stale_since), headers={"Vary": "Accept"})

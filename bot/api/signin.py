@@ -3,22 +3,28 @@
 import re
 
 from aiohttp import web
+from pydantic import BaseModel, Field
 
 from bot.api.access import COOKIE, SIGNED_IN_SECONDS, Access
 from bot.api.pages import sign_in_page
-from bot.api.routes import Role, Route
+from bot.api.routes import Role, Route, body_of
 
 _HERE = re.compile(r"/([\w~.%&=?+-][\w~.%&=?+/-]*)?", re.ASCII)
-FORM = "application/x-www-form-urlencoded"
+
+
+class SignIn(BaseModel):
+    """What the sign-in page sends."""
+
+    token: str = Field("", description="The API token.")
+    to: str = Field("", description="The address here to go to afterwards.")
 
 
 def routes(access: Access) -> list[Route]:
     """`POST /sign-in` and `POST /sign-out`."""
 
     async def sign_in(request: web.Request) -> web.Response:
-        form = await request.post()
-        given, to = form.get("token"), _here(form.get("to"))
-        value = access.sign_in(given) if isinstance(given, str) else None
+        form = body_of(request, SignIn)
+        value, to = access.sign_in(form.token), _here(form.to)
         if value is None:
             return sign_in_page(problem="That is not the token.", to=to)
         answer = _back(to)
@@ -34,7 +40,7 @@ def routes(access: Access) -> list[Route]:
         return answer
 
     return [
-        Route("POST", "/sign-in", sign_in, "Sign a browser in.", {303: [], 401: ["text/html"]}, (), Role.OPEN, media=(FORM,), tag="pages"),
+        Route("POST", "/sign-in", sign_in, "Sign a browser in.", {303: [], 401: ["text/html"]}, (), Role.OPEN, form=SignIn, tag="pages"),
         Route("POST", "/sign-out", sign_out, "Sign a browser out.", {303: []}, role=Role.OPEN, tag="pages"),
     ]
 
@@ -43,6 +49,6 @@ def _back(to: str = "/") -> web.Response:
     return web.Response(status=303, headers={"Location": to})
 
 
-def _here(to: object) -> str:
+def _here(to: str) -> str:
     """The address, if it is one of this server: what begins with two slashes, as browsers read them, names another."""
-    return to if isinstance(to, str) and _HERE.fullmatch(to) else "/"
+    return to if _HERE.fullmatch(to) else "/"

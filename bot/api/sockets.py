@@ -1,16 +1,15 @@
-"""Audio over a WebSocket: who may open one, what a client may send, and when it ends.
+"""Audio over a WebSocket: what a client may send, what it is told, and when it ends.
 
     connected ─▶ client: start ─▶ started ─▶ audio … ─▶ client: stop ─▶ last words ─▶ final ─▶ close
 
 What a client sends wrongly is answered with `error`, and the stream goes on. A client that sends faster than can be recognised is
-slowed down by TCP; one that does not read is closed by the heartbeat.
+slowed down by TCP; one that does not read what it is told is cut off, and so is one that does not answer the heartbeat.
 """
 
 import json
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Protocol
-from weakref import WeakSet
 
 from aiohttp import WSMsgType, web
 
@@ -19,36 +18,13 @@ from moderation.errors import InvalidInput, ModerationError, SourceError
 from moderation.models import SAMPLE_RATE, TranscriptSegment
 from moderation.streams import Tell, Transcription, Warn
 
-MAX_MESSAGE = 1_000_000
-"""Bytes of one message: 10 s of 48 kHz audio."""
-HEARTBEAT_SECONDS = 20.0
 PAUSE_SECONDS = 1.0
 """Without audio for so long, the sentence is finished."""
 IDLE_SECONDS = 60.0
 """Without anything for so long, the stream is closed."""
 
-SOCKETS = web.AppKey("sockets", WeakSet[web.WebSocketResponse])
-"""Those that are open, to be closed with the server."""
-
 Open = Callable[[Tell, Warn], Transcription]
 """Starts a stream."""
-
-
-async def accept(request: web.Request) -> web.WebSocketResponse:
-    """Answer the handshake. Raises `InvalidInput` where the request is none."""
-    socket = web.WebSocketResponse(heartbeat=HEARTBEAT_SECONDS, max_msg_size=MAX_MESSAGE)
-    if not socket.can_prepare(request):
-        raise InvalidInput("This address speaks WebSocket; ask for it with a WebSocket client.")
-    await socket.prepare(request)
-    request.app[SOCKETS].add(socket)
-    return socket
-
-
-async def close_all(app: web.Application) -> None:
-    """A signal handler for `on_shutdown`."""
-    sockets = app[SOCKETS]
-    for socket in list(sockets):
-        await socket.close(code=1001, message=b"the server stops")
 
 
 class Listener(Protocol):
@@ -111,6 +87,8 @@ class Conversation:
             message = await self._socket.receive(timeout=PAUSE_SECONDS)
         except TimeoutError:
             message = None
+        except ConnectionError:  # it takes not even the answers to its pings
+            return False
         try:
             if message is None:
                 return await self._silence()

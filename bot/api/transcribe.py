@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 from bot.api.bodies import Body
 from bot.api.live_socket import as_json
 from bot.api.named_streams import Named, NamedStreams
-from bot.api.routes import Role, Route, answer, body_of, query_of
+from bot.api.routes import Route, answer, body_of, query_of
 from bot.api.streams import Streams
 from bot.api.uploads import MEMORY_BYTES, RAW, decoded, holds_file, receive, resampled
 from bot.sources.resample import MAX_RATE, MIN_RATE, Resampler
@@ -139,7 +139,6 @@ def routes(streams: HttpStreams) -> list[Route]:
             "Transcribe a piece of audio, or a whole file.",
             {200: [Heard]},
             {400, 503},
-            Role.OPERATE,
             query=Query,
             media=("audio/*", "video/*", *RAW),
             tag="streams",
@@ -151,7 +150,6 @@ def routes(streams: HttpStreams) -> list[Route]:
             "End a stream and get all of it.",
             {200: [Finished]},
             {404, 503},
-            Role.OPERATE,
             body=Finalize,
             tag="streams",
         ),

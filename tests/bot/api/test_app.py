@@ -92,7 +92,7 @@ def test_every_error_of_the_core_has_a_status() -> None:
 async def test_without_the_token_nothing_is_told(start: Start, header: str | None) -> None:
     client = await start(with_routes(TOKEN))
     headers = {} if header is None else {"Authorization": header}
-    for path in ("/missing", "/nothing", "/health/", "/echo"):
+    for path in ("/missing", "/nothing", "/nothing/", "/echo"):
         refused = await client.get(path, headers=headers)
         assert await code(refused) == (401, "unauthorized")
         assert refused.headers["WWW-Authenticate"].startswith("Bearer")

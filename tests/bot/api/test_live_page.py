@@ -18,8 +18,8 @@ from bot.api.app import create_app, serve
 from bot.api.feed import Feed
 from bot.api.flag_audio import Rating
 from bot.api.health import ProbeResult, Status
-from bot.api.sockets import close_all
 from bot.api.streams import Streams
+from bot.api.websocket import close_all
 from bot.speech.vosk import VoskTranscriber
 from moderation.detectors.matching import Lexicon, score_of
 from moderation.events import AlertRaised, AlertRevised, SegmentTranscribed

@@ -13,11 +13,12 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from bot.api import flag_audio, live_socket, sockets, transcribe
+from bot.api import flag_audio, live_socket, transcribe
 from bot.api.app import create_app
 from bot.api.flag_audio import Rating
 from bot.api.streams import Streams
 from bot.api.transcribe import IDLE_SECONDS, HttpStreams
+from bot.api.websocket import MAX_MESSAGE
 from bot.speech.vosk import VoskTranscriber
 from moderation.detectors.matching import Lexicon
 from moderation.errors import DetectorError
@@ -202,7 +203,9 @@ async def test_whoever_does_not_speak_websocket_is_told(client: Client, path: st
 async def test_a_message_that_is_too_large_ends_it(client: Client, streams: Streams) -> None:
     async with client.ws_connect("/ws/voicechat/stream/") as socket:
         await socket.receive_json()
-        await socket.send_bytes(bytes(sockets.MAX_MESSAGE + 2))
+        await socket.send_bytes(bytes(MAX_MESSAGE))
+        assert (await socket.receive_json())["error"].startswith("Audio came before")
+        await socket.send_bytes(bytes(MAX_MESSAGE + 1))
         closed = await socket.receive()
         assert (closed.type, socket.close_code) == (aiohttp.WSMsgType.CLOSE, 1009)
     await free(streams)
