@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from aiohttp import WSCloseCode, WSMsgType, web
 from pydantic import BaseModel, Field
 
+from bot.api.event_messages import FROM_FEED
 from bot.api.feed_messages import Message, message, status, without_user
 from bot.api.routes import Route, query_of
 from bot.api.websocket import Socket, accept
@@ -141,11 +142,12 @@ def routes(feed: Feed) -> list[Route]:
             await asyncio.wait({telling})
             return opened
 
+    told, query = FROM_FEED, Query
     about = "The sessions' events, as server-sent events: a `status` first and every two seconds."
     also = "WebSocket: the same events."
     return [
-        Route("GET", "/api/events", events, about, {200: ["text/event-stream"]}, {503}, query=Query, tag="events"),
-        Route("GET", "/ws/events/", socket, also, {101: []}, {400, 503}, query=Query, tag="events"),
+        Route("GET", "/api/events", events, about, {200: ["text/event-stream"]}, {503}, query=query, tag="events", tells=told),
+        Route("GET", "/ws/events/", socket, also, {101: []}, {400, 503}, query=query, tag="events", tells=told),
     ]
 
 

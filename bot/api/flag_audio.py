@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
+from bot.api.messages import FROM_CLIENT, FROM_FLAG_AUDIO
 from bot.api.routes import Route
 from bot.api.sockets import Client, Conversation
 from bot.api.streams import Streams
@@ -50,8 +51,8 @@ def routes(streams: Streams, rate: Rate, threshold: float, every: float) -> list
             await Conversation(socket, streams.open, lambda client: TranscriptScores(client, rate, threshold, every)).run()
         return socket
 
-    about = "WebSocket: audio in, the transcript's score out (see the README)."
-    return [Route("GET", "/ws/flag-audio/", stream, about, {101: []}, {400, 503}, tag="streams")]
+    about = "WebSocket: audio in, the transcript's score out."
+    return [Route("GET", "/ws/flag-audio/", stream, about, {101: []}, {400, 503}, tag="streams", tells=FROM_FLAG_AUDIO, hears=FROM_CLIENT)]
 
 
 class TranscriptScores:

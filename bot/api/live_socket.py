@@ -6,6 +6,7 @@ from collections import deque
 
 from aiohttp import web
 
+from bot.api.messages import FROM_CLIENT, FROM_STREAM
 from bot.api.routes import Route
 from bot.api.sockets import Client, Conversation
 from bot.api.streams import Streams
@@ -32,8 +33,8 @@ def routes(streams: Streams, scoring: TextScoring) -> list[Route]:
             await Conversation(socket, streams.open, lambda client: SegmentScores(client, scoring)).run()
         return socket
 
-    about, path = "WebSocket: audio in, transcript and scores out (see the README).", "/ws/voicechat/stream/"
-    return [Route("GET", path, stream, about, {101: []}, {400, 503}, tag="streams")]
+    about, path = "WebSocket: audio in, transcript and scores out.", "/ws/voicechat/stream/"
+    return [Route("GET", path, stream, about, {101: []}, {400, 503}, tag="streams", tells=FROM_STREAM, hears=FROM_CLIENT)]
 
 
 class SegmentScores:

@@ -5,7 +5,6 @@ https://spec.openapis.org/oas/v3.1.1
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from html import escape
 from importlib.metadata import version
 from typing import Any
 
@@ -14,6 +13,7 @@ from pydantic import BaseModel, Field
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from bot.api.bodies import FORM
+from bot.api.docs_page import as_html
 from bot.api.errors import sentence_of
 from bot.api.pages import page
 from bot.api.routes import Role, Route
@@ -30,7 +30,8 @@ _ABOUT = (
     "Moderation of voice channels: the HTTP side. API_READ_TOKEN may look, and have transcribed and scored what it sends, by HTTP and by "
     "WebSocket alike; API_TOKEN may change things, too. All addresses are served with a slash at the end and without. "
     "HEAD is answered as GET is, without the body; WebSockets and server-sent events have no HEAD. "
-    "Errors are JSON, or a small page where Accept prefers text/html. Bodies may be compressed with gzip or deflate."
+    "Errors are JSON, or a small page where Accept prefers text/html. Bodies may be compressed with gzip or deflate. "
+    "The messages of WebSockets and server-sent events stand under x-messages."
 )
 _WHO = {
     Role.OPEN: "Open to all.",
@@ -47,7 +48,7 @@ class Problem(BaseModel):
 
 
 def document(routes: Sequence[Route], *, guarded: bool = True) -> Document:
-    """The whole document. WebSockets are described in the README, since OpenAPI cannot. `guarded`: whether a token is asked for."""
+    """The whole document. OpenAPI knows no messages of WebSockets: see `x-messages`. `guarded`: whether a token is asked for."""
     schemas, definitions = models_json_schema(list(_models(routes)), ref_template=_REFERENCE)
     paths: Document = {}
     for route in routes:
@@ -70,13 +71,14 @@ def routes(others: Sequence[Route], *, guarded: bool) -> list[Route]:
         return web.json_response(written)
 
     async def serve_page(request: web.Request) -> web.Response:
-        return page("API", _as_html(written), here="/api/docs")
+        return page("API", shown, here="/api/docs")
 
     own = [
         Route("GET", "/api/openapi.json", serve_document, "This document.", {200: ["application/json"]}, tag="api"),
         Route("GET", "/api/docs", serve_page, "This document, to read.", {200: ["text/html"]}, tag="api"),
     ]
     written = document([*others, *own], guarded=guarded)
+    shown = as_html(written)
     return own
 
 
@@ -84,6 +86,7 @@ def _models(routes: Iterable[Route]) -> Iterator[tuple[type[BaseModel], JsonSche
     yield Problem, "serialization"
     for route in routes:
         yield from ((m, "validation") for m in (route.body, route.form) if m is not None)
+        yield from ((m, "serialization") for m in (*route.tells, *route.hears))
         yield from ((m, "serialization") for contents in route.answers.values() for m in contents if not isinstance(m, str))
 
 
@@ -109,6 +112,9 @@ def _operation(route: Route, schemas: Any, guarded: bool) -> Document:  # noqa: 
         operation["requestBody"] = {"required": True, "content": {FORM: {"schema": schemas[route.form, "validation"]}}}
     elif route.media:
         operation["requestBody"] = {"required": True, "content": {media: {} for media in route.media}}
+    if route.tells:
+        told = {"server": route.tells, "client": route.hears}
+        operation["x-messages"] = {who: [schemas[m, "serialization"] for m in models] for who, models in told.items()}
     return operation
 
 
@@ -144,28 +150,3 @@ def _query_parameters(route: Route) -> Iterator[Document]:
     schema = route.query.model_json_schema(ref_template=_REFERENCE)
     for name, field in schema.get("properties", {}).items():
         yield {"name": name, "in": "query", "required": name in schema.get("required", ()), "schema": field}
-
-
-def _as_html(written: Document) -> str:
-    parts = ['<p>As a document for programs: <a href="/api/openapi.json">/api/openapi.json</a> (OpenAPI 3.1).</p>']
-    for path, methods in written["paths"].items():
-        for method, operation in methods.items():
-            parts.append(_operation_as_html(path, method, operation))
-    return "\n".join(parts)
-
-
-def _operation_as_html(path: str, method: str, operation: Document) -> str:
-    rows = "".join(
-        f"<tr><td>{status}</td><td>{escape(answer['description'])}</td><td>{escape(', '.join(answer.get('content', {})))}</td></tr>"
-        for status, answer in operation["responses"].items()
-    )
-    asks = "".join(
-        f"<li><code>{escape(p['name'])}</code> ({p['in']}{'' if p['required'] else ', optional'}): "
-        f"{escape(str(p['schema'].get('description', p['schema'].get('type', ''))))}</li>"
-        for p in operation.get("parameters", ())
-    )
-    body = ", ".join(f"<code>{escape(m)}</code>" for m in operation.get("requestBody", {}).get("content", {}))
-    return f"""<details><summary><code><strong>{method.upper()}</strong> {escape(path)}</code> {escape(operation["summary"])}</summary>
-{f"<ul>{asks}</ul>" if asks else ""}{f"<p>Body: {body}</p>" if body else ""}
-<div class="scroll"><table><thead><tr><th>Status</th><th>Meaning</th><th>Content</th></tr></thead><tbody>{rows}</tbody></table></div>
-</details>"""

@@ -14,7 +14,7 @@ from moderation.predictor import MAX_RECORDS, MAX_TEXT, Predictor
 
 
 class Question(BaseModel):
-    """One of the two."""
+    """Either a text or records."""
 
     model_config = ConfigDict(extra="forbid")
 

@@ -59,6 +59,10 @@ class Route:
     """Media types, such as `audio/*`, of any other body; the handler reads it."""
     tag: str = ""
     """The heading under which the documentation lists it."""
+    tells: Sequence[type[BaseModel]] = ()
+    """What comes over a WebSocket, or as server-sent events: one JSON object each."""
+    hears: Sequence[type[BaseModel]] = ()
+    """What a client may send over the WebSocket."""
 
     @property
     def template(self) -> str:

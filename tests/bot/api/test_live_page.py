@@ -282,7 +282,7 @@ async def test_the_status_page_says_how_the_bot_fares(page: Page, at: Site) -> N
     await expect(page.get_by_role("listitem")).to_contain_text("<i>General, since")
 
 
-@pytest.mark.parametrize("path", ["/", "/voicechat/", "/demo/live-audio"])
+@pytest.mark.parametrize("path", ["/", "/voicechat/", "/demo/live-audio", "/api/docs"])
 async def test_every_page_is_for_everybody(page: Page, at: Site, path: str) -> None:
     session = await at.sessions.start(7, 8, "General " * 5)
     await page.set_viewport_size({"width": 320, "height": 640})
