@@ -16,7 +16,7 @@ PUBLIC = Path(__file__).parents[1] / "data" / "toxicity" / "public"
 _NOISE = re.compile(r"https?://\S+|@\w+|\brt\b|&#\d+;|[#\"]", re.IGNORECASE)
 _RACIAL = "racial / ethnic slurs"
 _GENDER = "sexual orientation / gender"
-DAVIDSON_TARGETS = {"0": 0.95, "1": 0.6, "2": 0.03}
+DAVIDSON_TARGETS = {"0": 0.95, "1": 0.75, "2": 0.03}
 """hate, offensive, neither: much of what its raters called offensive is profanity among friends."""
 
 

@@ -1,11 +1,13 @@
 """Small networks that score texts together, as read from a file: numpy and the standard library only.
 
     words ─ table of vectors ─▶ (words, 32) ─ two convolutions over three words ─▶ (words, h) ─ largest and mean ─▶ dense ─▶ six logits
+       └─── one weight each ─▶ sum ÷ fourth root of the words ─────────────────────────────────────── added to the first logit ─┘
 
 The members of a model are alike and were taught apart; their logits are averaged.
 
 What is said is judged from the order of kinds of words ("i dont hate GROUP", "people who say GROUP are VERMIN are wrong"), so that it
-carries over to words that no training text held. `bench/train_toxicity.py` makes the file.
+carries over to words that no training text held. What the words say by themselves is added: it ranks texts from elsewhere more steadily
+than the network alone does. `bench/train_toxicity.py` makes the file.
 """
 
 import io
@@ -26,19 +28,23 @@ try:
 except ImportError:  # packed beside this file, where there is no package
     from features import GRAM_BUCKETS, Entry, Reader, Rows, Vocabulary, grams  # type: ignore[import-not-found,no-redef]
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """Of the file; a file of another is refused."""
 MODEL_FILE: Final = Path(__file__).with_name("toxicity.npz")
 """The model that comes with Earshot."""
 MAX_FILE_BYTES: Final = 5_000_000
 FLAGS: Final = 3
 """Features of an entry besides word, kinds and letter groups: respelled, ordinary, unknown."""
+WORDS_SHARE: Final = 0.6
+"""How much what the words say by themselves counts, beside what the networks make of their order: with less, public sets that were left out
+are ranked worse; with more, quoted and denied abuse is taken for abuse."""
 PART: Final = 256
 """Texts that are scored at a stretch. Reading them excludes other threads, for some 2 ms; arithmetic does not."""
 Floats = NDArray[np.float32]
 
 ARRAYS: Final = {
     **{"known": 1, "kinds": 1, "common": 1, "near": 1, "owners": 1, "table": 3, "calibration": 1},
+    "lexical": 2,
     **{"first": 4, "first_bias": 2, "second": 4, "second_bias": 2, "dense": 3, "dense_bias": 2, "out": 3, "out_bias": 2},
 }
 """Name → dimensions of what a file holds, besides `about`. The first dimension of weights counts the members."""
@@ -82,6 +88,8 @@ class Network:
         vocabulary.expect(arrays["near"], arrays["owners"])
         self._members, _, width = self._a["table"].shape
         self._vectors = np.zeros((self._members, 256, width), np.float32)
+        self._lexical = WORDS_SHARE * self._a["lexical"].mean(0)
+        self._said = np.zeros(256, np.float32)
         self._used = 1
         self._reader = Reader(vocabulary, self._entered)
         self._lock = threading.Lock()
@@ -117,7 +125,9 @@ class Network:
                 self._used = 1
             rows = self._reader.rows(texts)
             vectors = self._vectors[:, rows.tokens]
-        logits = sum(self._logits(member, vectors[member], rows) for member in range(self._members)) / np.float32(self._members)
+            said = self._said[rows.tokens]
+        logits: Floats = np.mean([self._logits(member, vectors[member], rows) for member in range(self._members)], axis=0)
+        logits[:, 0] += np.add.reduceat(said, rows.starts) * steps(rows.lengths)
         scale = self._a["calibration"].reshape(2, -1)
         scores: Floats = 1 / (1 + np.exp(-np.clip(logits * scale[0] + scale[1], -30, 30)))
         scores[rows.lengths == 0] = 0
@@ -141,9 +151,18 @@ class Network:
     def _entered(self, entry: Entry) -> None:
         if self._used == self._vectors.shape[1]:
             self._vectors = np.concatenate([self._vectors, np.zeros_like(self._vectors)], axis=1)
+            self._said = np.concatenate([self._said, np.zeros_like(self._said)])
         rows, weights = features(entry, self._reader.vocabulary)
-        self._vectors[:, self._used] = np.array(weights, np.float32) @ self._a["table"][:, rows]
+        shares = np.array(weights, np.float32)
+        self._vectors[:, self._used] = shares @ self._a["table"][:, rows]
+        self._said[self._used] = shares @ self._lexical[rows]
         self._used += 1
+
+
+def steps(lengths: NDArray[np.int64]) -> Floats:
+    """How much each word of a text counts: in long texts less, yet twice as many words still say more."""
+    share: Floats = (np.maximum(lengths, 1) ** -0.25).astype(np.float32)
+    return share
 
 
 def convolved(x: Floats, weights: Floats) -> Floats:
@@ -174,8 +193,9 @@ def _check(arrays: dict[str, NDArray[Any]], about: object, path: Path) -> None:
     if not wrong:
         (m, _, width), h, d = arrays["table"].shape, arrays["first"].shape[3], arrays["dense"].shape[2]
         outputs = 1 + len(about.get("categories", ()))
+        rows = len(arrays["known"]) + 64 + FLAGS + GRAM_BUCKETS
         shapes = {
-            "table": (m, len(arrays["known"]) + 64 + FLAGS + GRAM_BUCKETS, width),
+            **{"table": (m, rows, width), "lexical": (m, rows)},
             **{"first": (m, 3, width, h), "second": (m, 3, h, h), "first_bias": (m, h), "second_bias": (m, h)},
             **{"dense": (m, 2 * h, d), "dense_bias": (m, d), "out": (m, d, outputs), "out_bias": (m, outputs)},
             **{"calibration": (2 * outputs,), "kinds": arrays["known"].shape, "owners": arrays["near"].shape},

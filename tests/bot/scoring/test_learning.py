@@ -9,16 +9,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 from bench.toxicity import limits, recall_at
 from bench.train_toxicity import write
+from bench.training import lexical
 from bench.training.calibration import plain, reliability
 from bench.training.corpus import Filler, Template, examples
-from bench.training.network import Batch, Shape, backwards, forwards, initial, loss
+from bench.training.network import Batch, Encoder, Shape, backwards, forwards, initial, loss
 from bench.training.noise import spoken
-from bench.training.recipe import CATEGORIES, Recipe, Training
+from bench.training.recipe import CATEGORIES, Recipe, Training, opened
 from bot.scoring.features import Rows
-from bot.scoring.network import FORMAT, Network
+from bot.scoring.network import FORMAT, WORDS_SHARE, Network
 
 pytestmark = pytest.mark.integration
 
@@ -81,6 +83,29 @@ def test_a_small_training_learns_an_order_of_words() -> None:
     assert abuse > 0.6
     assert denied < 0.4
     assert talk < 0.2
+
+
+def test_what_words_say_by_themselves_is_summed_in_use_as_in_training() -> None:
+    arrays = Training(replace(TINY, epochs=2), LINES, lists=FRUIT).run()
+    texts = ["you are a banana", "push top now", "you are a very very bad melon", "quince"]
+    about = {"version": "test", "categories": CATEGORIES}
+    logits = []
+    for each in (arrays, {**arrays, "lexical": np.zeros_like(arrays["lexical"])}):
+        scores = Network({**each, "calibration": plain()}, about).predict(texts)[:, 0].astype(float)
+        logits.append(np.log(scores / (1 - scores)))
+    encoder = Encoder(opened(arrays))
+    rows = encoder.reader.rows(texts)
+    matrix = encoder.matrix(arrays["lexical"].shape[1])
+    summed = lexical.texts(rows, matrix[: matrix.shape[0] // 2]) @ arrays["lexical"][0]
+    np.testing.assert_allclose(logits[0] - logits[1], WORDS_SHARE * summed, atol=1e-3)
+    assert summed[3] > summed[1], "a bad fruit says more than a place to go to"
+
+
+def test_words_of_abuse_weigh_more_the_more_sure_the_listeners_are() -> None:
+    found = np.eye(3)[[0, 0, 1, 1, 2, 2] * 20]
+    weights = lexical.fitted(sparse.csr_matrix(found), [1.0, 0.9, 0.6, 0.4, 0.0, 0.1] * 20, [1.0] * 120)
+    assert weights[0] > weights[1] + 1 > weights[2] + 2
+    assert weights.shape == (3,)
 
 
 def test_a_trained_model_is_written_and_read_back(tmp_path: Path) -> None:
