@@ -58,6 +58,8 @@ class Route:
     """The heading under which the documentation lists it."""
 
 
+SHOWN = web.RequestKey("shown", Role)
+"""What whoever asks has shown that they may do."""
 ROUTES: web.AppKey[dict[web.AbstractRoute, Route]] = web.AppKey("routes", dict)
 """The table, by aiohttp's routes."""
 
