@@ -91,6 +91,7 @@ export class Panel {
 
   #connected(state, sentence) {
     this.ready = false;
+    if (state !== "open") this.onMessage({ type: "partial", text: "" }); // a sentence that was begun there does not go on
     if (state === "closed") {
       clearTimeout(this.waiting);
       this.#busy(false);

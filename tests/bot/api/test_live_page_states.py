@@ -11,11 +11,12 @@ from playwright.async_api import Browser, FloatRect, Page, expect
 from bot.api import live_pages
 from bot.api.app import create_app, serve
 from bot.api.products import routes as product_routes
+from bot.speech.vosk import VoskTranscriber
 from moderation.catalogue import Catalogue
 from moderation.events import AlertRaised
 from moderation.models import Alert, AlertState
 from moderation.product_copy import ProductCopy
-from tests.bot.api.test_live_page import BEN, PATIENCE, Site, at, browser, page, part, said, transcriber, works
+from tests.bot.api.test_live_page import BEN, PATIENCE, Site, at, browser, page, part, said, site, transcriber, works
 from tests.fakes import FakeProductStore
 
 __all__ = ["at", "browser", "page", "transcriber"]
@@ -128,6 +129,20 @@ async def test_silence_is_told_and_forgotten_again(page: Page, at: Site) -> None
     await expect(part(page, "state")).to_have_text("Not listening.")
     await part(page, "talk").click()
     await expect(part(page, "state")).to_have_text(LISTENING)
+
+
+async def test_a_server_that_stops_leaves_no_sentence_unfinished(visitor: Page, transcriber: VoskTranscriber) -> None:
+    async with site(transcriber) as own:
+        await visitor.goto(f"{own.url}/voicechat/")
+        await part(visitor, "talk").click()
+        await expect(visitor.locator("#partial")).to_contain_text("you are")
+    lost = "/lost|does not answer/.test(document.querySelector('[data-part=state]').textContent)"
+    unfinished = await visitor.wait_for_function(f"{lost} && {{ text: document.querySelector('#partial').textContent }}")
+    assert await unfinished.json_value() == {"text": ""}
+    await expect(part(visitor, "state")).to_contain_text("The server does not answer. Trying again in")
+    await expect(part(visitor, "sent")).to_contain_text("left out while the line was not ready")
+    await part(visitor, "talk").click()
+    await expect(part(visitor, "state")).to_have_text("Not listening.")
 
 
 async def test_a_screen_reader_hears_sentences_once_and_no_words_that_may_change(page: Page, at: Site) -> None:
