@@ -144,7 +144,7 @@ async def open_application(settings: Settings, *, connector: aiohttp.BaseConnect
         )
         calls = Calls(live.sessions.running)
         metrics.watch_calls(Parts(calls, dispatcher, stores.recorder, live.shedding, evidence, *webhooks), events, client)
-        feed = Feed(live.sessions.all)
+        feed = Feed(live.sessions.all, private.register.accept)
         memory: dict[str, Forget] = {"figures": metrics.meters.forget, "audio in memory": evidence.forget, "listeners": feed.forget}
         forgetting = _forgetting(live, stores, private, dispatchers=[dispatcher, *webhooks], memory=memory)
         for name, run, close in private.workers(forgetting):

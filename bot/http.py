@@ -37,8 +37,8 @@ class HttpParts:
     metrics: Metrics
     events: Broadcast
     database: Database
-    running: Callable[[], Sequence[Running]] = tuple
-    """The calls that go on."""
+    running: Callable[[], Sequence[Running]] | None = None
+    """The calls that go on; None where there is no bot."""
     feed: Feed = field(default_factory=lambda: Feed(tuple))
     """What tells listeners of them."""
 

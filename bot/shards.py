@@ -20,6 +20,8 @@ from discord.ext import commands
 from discord.gateway import DiscordWebSocket, ReconnectWebSocket
 from discord.shard import Shard
 
+from bot.heartbeat import note_beats
+
 log = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 60.0
@@ -40,6 +42,11 @@ FAILURES = (
 
 class ResumingShard(Shard):
     """A shard that comes back to its session wherever Discord still has it."""
+
+    def launch(self) -> None:
+        """Called by discord.py with each new connection."""
+        note_beats(self.ws)
+        super().launch()
 
     async def reconnect(self) -> None:
         """Resume; Discord has the last word on whether that is possible."""

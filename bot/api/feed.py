@@ -1,6 +1,7 @@
 """The sessions' events as they come, for the live page and other tools: `GET /api/events` (SSE) and `WS /ws/events/`.
 
     Broadcast ─▶ Feed.emit ─▶ one bounded queue per listener ─▶ JSON
+                    └─▶ Recent, for who asks what was said before
 
 A listener that cannot keep up loses the oldest messages and is told how many (`lost`); nobody waits for it.
 """
@@ -15,6 +16,7 @@ from pydantic import BaseModel, Field
 
 from bot.api.event_messages import FROM_FEED
 from bot.api.feed_messages import Message, message, status, without_user
+from bot.api.recent import Recent
 from bot.api.routes import Route, query_of
 from bot.api.websocket import Socket, accept
 from moderation.errors import TooMany
@@ -37,14 +39,19 @@ class Query(BaseModel):
 
     guild_id: str = Field(default="", pattern=r"^\d*$", max_length=20, description="One server alone.")
     partials: bool = Field(default=True, description="Whether unfinished sentences come, too.")
+    recent: bool = Field(
+        default=False,
+        description="Whether a message `recent` for each call comes first, with its last sentences and alerts. They may come again.",
+    )
 
 
 class Feed:
     """A sink that tells all listeners."""
 
-    def __init__(self, running: Callable[[], Sequence[Running]]) -> None:
-        """`running`: the sessions that go on."""
+    def __init__(self, running: Callable[[], Sequence[Running]], heard: Callable[[int, int], bool] = lambda guild, user: True) -> None:
+        """`running`: the sessions that go on; `heard`: whether that server hears that user."""
         self._running = running
+        self.recent = Recent(heard)
         self._queues: dict[Inbox[Message], Query] = {}
         self.refused = 0
         """Listeners that were too many, since the start."""
@@ -56,10 +63,11 @@ class Feed:
 
     async def emit(self, event: Event) -> None:
         """Tell everybody whom it concerns; waits for nobody."""
-        if not self._queues:
+        partial = isinstance(event, SegmentTranscribed) and not event.segment.final
+        if partial and not self._queues:
             return
         told = message(event)
-        partial = isinstance(event, SegmentTranscribed) and not event.segment.final
+        self.recent.take(event, told)
         for queue, query in self._queues.items():
             if query.guild_id in ("", told["session"]["guild_id"]) and not (partial and not query.partials):
                 queue.put(told)
@@ -80,8 +88,9 @@ class Feed:
 
     def tell_status(self) -> None:
         """Tell everybody how the sessions fare."""
+        running = self._running()
+        self.recent.tidy([r.session.id for r in running])
         if self._queues:
-            running = self._running()
             for queue, query in self._queues.items():
                 queue.put(status([r for r in running if query.guild_id in ("", str(r.session.guild_id))]))
 
@@ -92,8 +101,8 @@ class Feed:
             self.tell_status()
 
     def forget(self, user_id: int) -> int:
-        """Drop what waits about that user for slow listeners; how many messages."""
-        return sum(queue.change(lambda told: without_user(told, str(user_id))) for queue in self._queues)
+        """Drop what is remembered about that user, or waits for slow listeners; how many messages."""
+        return self.recent.forget(user_id) + sum(queue.change(lambda told: without_user(told, str(user_id))) for queue in self._queues)
 
     def close(self) -> None:
         """No more messages: listeners end."""
@@ -103,7 +112,11 @@ class Feed:
     async def _messages(self, queue: Inbox[Message]) -> AsyncIterator[Message]:
         lost = 0
         query = self._queues[queue]
-        yield status([r for r in self._running() if query.guild_id in ("", str(r.session.guild_id))])
+        running = [r for r in self._running() if query.guild_id in ("", str(r.session.guild_id))]
+        yield status(running)
+        for each in running if query.recent else ():
+            self.recent.tidy([r.session.id for r in self._running()])  # each time anew: the listener may take its time
+            yield self.recent.of(each.session)
         async for told in queue:
             if queue.dropped > lost:
                 self.lost += queue.dropped - lost

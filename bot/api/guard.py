@@ -11,7 +11,7 @@ from bot.api.accept import prefers_html
 from bot.api.access import RANK, Access
 from bot.api.errors import from_status
 from bot.api.pages import sign_in_page
-from bot.api.routes import Role, role_of
+from bot.api.routes import SHOWN, Role, role_of
 
 HEADERS = {
     "Cache-Control": "no-store",
@@ -34,6 +34,7 @@ def allowed(access: Access) -> Middleware:
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
         needed, shown = role_of(request), access.role(request)
+        request[SHOWN] = shown
         if RANK[shown] >= RANK[needed]:
             return await handler(request)
         if shown is not Role.OPEN:

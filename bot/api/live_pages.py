@@ -22,6 +22,7 @@ _NAMES = {
     "databricks_sql": "Databricks SQL",
     "databricks_serving": "Databricks model serving",
     "alerts": "Alerts",
+    "webhooks": "Webhooks",
 }
 _STATES = {Status.OK: "works", Status.OFF: "off", Status.DEGRADED: "works with less", Status.DOWN: "does not work"}
 _KEPT = (
@@ -31,18 +32,24 @@ _KEPT = (
 _NO_SCRIPT = '<noscript><p class="problem">This page needs JavaScript: it comes from this server alone.</p></noscript>'
 
 
-def routes(running: Callable[[], Sequence[Running]]) -> list[Route]:
-    """The pages. `running`: the sessions that go on."""
+_NO_BOT = "This process serves the HTTP side alone, without the bot: there are no calls here. <code>python -m bot run</code> runs both."
+_NO_CALL = "The bot is in no call. <code>/voice join</code> in Discord calls it"
+
+
+def routes(running: Callable[[], Sequence[Running]] | None) -> list[Route]:
+    """The pages. `running`: the sessions that go on; None where there is no bot."""
 
     async def home(request: web.Request) -> web.Response:
         found = await request.app[READINESS].check()
-        return page("Status", _home(found, running(), signed_in=COOKIE in request.cookies), script="status.js", here="/")
+        return page(
+            "Status", _home(found, running() if running else None, signed_in=COOKIE in request.cookies), script="status.js", here="/"
+        )
 
     async def live(request: web.Request) -> web.Response:
-        return page("Live", _LIVE, script="voicechat.js", here="/voicechat/")
+        return page("Live", _live(bot=running is not None), script="voicechat.js", here="/voicechat/")
 
     async def demo(request: web.Request) -> web.Response:
-        return page("Live score", _DEMO, script="live-audio.js")
+        return page("Live score", _DEMO, script="live-audio.js", here="/demo/live-audio")
 
     html = {200: ["text/html"]}
     return [
@@ -52,7 +59,7 @@ def routes(running: Callable[[], Sequence[Running]]) -> list[Route]:
     ]
 
 
-def _home(found: Mapping[str, ProbeResult], sessions: Sequence[Running], *, signed_in: bool) -> str:
+def _home(found: Mapping[str, ProbeResult], sessions: Sequence[Running] | None, *, signed_in: bool) -> str:
     out = '<form method="post" action="/sign-out"><button class="plain" type="submit">Sign out</button></form>' if signed_in else ""
     return f"""<p id="trouble" class="problem" role="status"></p>
 <div id="now">
@@ -65,7 +72,7 @@ def _home(found: Mapping[str, ProbeResult], sessions: Sequence[Running], *, sign
 {_sessions(sessions)}</section>
 </div>
 <p><a href="/voicechat/">See calls live, or try your microphone</a> · <a href="/demo/live-audio">Score what you say</a> ·
-<a href="/api/docs">API</a> · <a href="/metrics">Metrics</a> · <a href="/ready">Readiness as JSON</a></p>
+<a href="/metrics">Metrics</a> · <a href="/ready">Readiness as JSON</a></p>
 {out}"""
 
 
@@ -84,9 +91,9 @@ def _part(name: str, result: ProbeResult) -> str:
     return f'<tr><th scope="row">{escape(_NAMES.get(name, name))}</th>{state}<td>{escape(result.detail)}</td></tr>'
 
 
-def _sessions(sessions: Sequence[Running]) -> str:
+def _sessions(sessions: Sequence[Running] | None) -> str:
     if not sessions:
-        return "<p>The bot is in no call. <code>/voice join</code> in Discord calls it.</p>"
+        return f"<p>{_NO_BOT if sessions is None else f'{_NO_CALL}.'}</p>"
     return f"<ul>{''.join(_session(each) for each in sessions)}</ul>"
 
 
@@ -123,17 +130,23 @@ def _microphone(stream: str, heading: str) -> str:
 </section>"""
 
 
-_LIVE = f"""{_NO_SCRIPT}<p><a href="#microphone">Try your microphone</a> · <a href="#calls">Calls now</a></p>
+def _live(*, bot: bool) -> str:
+    calls = _CALLS if bot else f"<p>{_NO_BOT}</p>"
+    return f"""{_NO_SCRIPT}<p><a href="#microphone">Try your microphone</a> · <a href="#calls">Calls now</a></p>
 {_microphone("/ws/voicechat/stream/", "Try your microphone")}
 <section id="calls" aria-labelledby="calls-heading"><h2 id="calls-heading">Calls now</h2>
-<div class="controls"><span id="feed-state" role="status">Connecting …</span>
+{calls}</section>"""
+
+
+_CALLS = f"""<div class="controls"><span id="feed-state" role="status">Connecting …</span>
 <label><input type="checkbox" id="blur"> Blur flagged words</label></div>
-<p id="nothing">The bot is in no call. <code>/voice join</code> in Discord calls it; the call appears here by itself.</p>
-<div id="sessions"></div></section>"""
+<p id="nothing">{_NO_CALL}; the call appears here by itself.</p>
+<div id="sessions"></div>"""
 
 _DEMO = f"""{_NO_SCRIPT}<p>What you say is scored as a whole while it grows: from the threshold on, it would be flagged.</p>
 {_microphone("/ws/flag-audio/", "Speak")}
 <section class="box" aria-labelledby="score-heading"><h2 id="score-heading">Score</h2>
 <p class="level"><label for="score">So far</label>
 <span class="gauge"><meter id="score" min="0" max="1" optimum="0" value="0"></meter><span id="threshold" hidden></span></span>
-<output id="verdict" for="score">no score yet</output></p></section>"""
+<output id="verdict" for="score" aria-live="off">no score yet</output></p>
+<p class="unseen" role="status" id="crossed"></p></section>"""

@@ -53,8 +53,9 @@ def page(
 def sign_in_page(headers: dict[str, str] | None = None, problem: str = "", to: str = "/") -> web.Response:
     """Asks for the token; status 401. `to`: the address here that the person wanted."""
     told = f'<p class="problem" role="alert">{escape(problem)}</p>' if problem else ""
-    body = f"""{told}<p>This bot asks for its API token (the setting <code>API_TOKEN</code>).</p>
-<form method="post" action="/sign-in">
+    body = f"""{told}<p>This bot asks for a token: the setting <code>API_TOKEN</code>,
+or <code>API_READ_TOKEN</code>, with which you can look and change nothing.</p>
+<form class="stack" method="post" action="/sign-in">
 <input type="hidden" name="to" value="{escape(to)}">
 <label for="token">Token</label>
 <input id="token" name="token" type="password" autocomplete="current-password" required autofocus>
@@ -86,6 +87,7 @@ async def _static(request: web.Request) -> web.Response:
 
 _NAVIGATION = (
     '<a class="skip" href="#main">Skip to the content</a><header><nav aria-label="Pages">'
-    '<a class="brand" href="/">Earshot</a><a href="/voicechat/">Live</a><a href="/databricks/products/">Products</a>'
+    '<a class="brand" href="/">Earshot</a><a href="/voicechat/">Live</a><a href="/demo/live-audio">Score</a>'
+    '<a href="/databricks/products/">Products</a>'
     '<a href="/api/docs">API</a></nav></header>'
 )

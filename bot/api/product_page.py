@@ -17,6 +17,10 @@ from moderation.products import MAX_NAME, Product
 PATH = "/databricks/products/"
 FORM_PATH = "/databricks/products-form"
 
+_READER = (
+    '<p class="soft">The token you signed in with may only look. To change products, sign out on <a href="/">the first page</a> '
+    "and sign in with <code>API_TOKEN</code>.</p>"
+)
 _DONE = {"added": "The product is added.", "saved": "The price is saved.", "removed": "The product is removed."}
 
 
@@ -64,19 +68,20 @@ def product_page(
     limit: int = 50,
     cursor: str | None = None,
     *,
+    may_change: bool = True,
     done: str = "",
     problem: ModerationError | None = None,
     name: str = "",
     price: str = "",
 ) -> web.Response:
-    """The whole page; `name` and `price`: what was sent with the problem, to be corrected."""
+    """The whole page. `may_change`: whether with forms; `name` and `price`: what was sent with the problem, to be corrected."""
     try:
         found: Page | None = catalogue.search(query, limit, cursor)
     except ModerationError as error:
         found, problem = None, problem or error
-    parts = [_told(_DONE.get(done, ""), problem, catalogue), _add_form(name, price), _search_form(query)]
+    parts = [_told(_DONE.get(done, ""), problem, catalogue), _add_form(name, price) if may_change else _READER, _search_form(query)]
     if found is not None:
-        parts.append(_table(found, query, limit, cursor))
+        parts.append(_table(found, query, limit, cursor, may_change=may_change))
     status = status_of(problem) if problem is not None else 200
     return page("Products", "\n".join(parts), status=status, here="/databricks/products/", headers={"Vary": "Accept"})
 
@@ -93,22 +98,24 @@ def _told(done: str, problem: ModerationError | None, catalogue: Catalogue) -> s
 
 def _search_form(query: str) -> str:
     return f"""<form class="line" method="get" action="{PATH}" role="search">
-<label for="q">Part of a name</label> <input id="q" name="q" type="search" maxlength="{MAX_NAME}" value="{escape(query)}">
+<span class="field"><label for="q">Part of a name</label>
+<input id="q" name="q" type="search" maxlength="{MAX_NAME}" value="{escape(query)}"></span>
 <button class="plain" type="submit">Search</button></form>"""
 
 
 def _add_form(name: str, price: str) -> str:
-    return f"""<form class="line" method="post" action="{FORM_PATH}">
-<label for="name">Name</label> <input id="name" name="product_name" required maxlength="{MAX_NAME}" value="{escape(name)}">
-<label for="price">Price</label> {_price_field(price, 'id="price"')}
-<button type="submit" name="action" value="add">Add</button></form>"""
+    return f"""<section class="box" aria-labelledby="add"><h2 id="add">Add a product</h2>
+<form class="line" method="post" action="{FORM_PATH}">
+<span class="field"><label for="name">Name</label>
+<input id="name" name="product_name" required maxlength="{MAX_NAME}" value="{escape(name)}"></span>
+<span class="field"><label for="price">Price</label> {_price_field(price, 'id="price"')}</span>
+<button type="submit" name="action" value="add">Add</button></form></section>"""
 
 
-def _table(found: Page, query: str, limit: int, cursor: str | None) -> str:
-    rows = (
-        "\n".join(map(_row, found.products))
-        or f'<tr><td colspan="4">{"No name contains that." if query else "There are none yet."}</td></tr>'
-    )
+def _table(found: Page, query: str, limit: int, cursor: str | None, *, may_change: bool) -> str:
+    if not found.products and cursor is None:
+        return f"<p>{'No name contains that.' if query else 'There are none yet.'}</p>"
+    rows = "\n".join(_row(product, may_change=may_change) for product in found.products)
     links = []
     if cursor is not None:
         links.append(f'<a href="{escape(_address(query, limit, None))}">First page</a>')
@@ -116,22 +123,27 @@ def _table(found: Page, query: str, limit: int, cursor: str | None) -> str:
         links.append(f'<a rel="next" href="{escape(_address(query, limit, found.cursor))}">Next page</a>')
     return f"""<p class="soft">{found.total:,} product{"s" * (found.total != 1)}</p>
 <div class="scroll"><table class="named"><thead><tr>
-<th scope="col">Name</th><th scope="col" class="number">Price</th><th scope="col">Changed</th>
-<td></td></tr></thead><tbody>
+<th scope="col">Name</th><th scope="col" class="number">Price</th><th scope="col">Changed (UTC)</th>
+{"<td></td>" if may_change else ""}</tr></thead><tbody>
 {rows}
 </tbody></table></div><p>{" ".join(links)}</p>"""
 
 
-def _row(product: Product) -> str:
+def _row(product: Product, *, may_change: bool) -> str:
     name, at = escape(product.name), product.updated_at
-    hidden = f'<input type="hidden" name="product_name" value="{name}">'
+    change = f"<td>{_change_forms(name, product)}</td>" if may_change else ""
     return f"""<tr><th scope="row">{name}</th><td class="number">{product.price}</td>
-<td><time datetime="{at.isoformat()}">{at:%Y-%m-%d %H:%M}</time></td>
-<td><details><summary aria-label="Change {name}">Change</summary>
+<td><time datetime="{at.isoformat()}">{at:%Y-%m-%d %H:%M}</time></td>{change}</tr>"""
+
+
+def _change_forms(name: str, product: Product) -> str:
+    """`name`: escaped."""
+    hidden = f'<input type="hidden" name="product_name" value="{name}">'
+    return f"""<details><summary aria-label="Change {name}">Change</summary>
 <form class="line" method="post" action="{FORM_PATH}">{hidden}{_price_field(str(product.price), f'aria-label="New price of {name}"')}
 <button type="submit" name="action" value="price">Save</button></form>
 <form class="line" method="post" action="{FORM_PATH}">{hidden}
-<button class="plain" type="submit" name="action" value="remove">Remove it for good</button></form></details></td></tr>"""
+<button class="plain" type="submit" name="action" value="remove">Remove it for good</button></form></details>"""
 
 
 def _price_field(value: str, more: str) -> str:

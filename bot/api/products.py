@@ -17,7 +17,7 @@ from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema
 from bot.api.accept import prefers_html
 from bot.api.bodies import Body
 from bot.api.product_page import PATH, product_form, product_page
-from bot.api.routes import Role, Route, body_of, query_of
+from bot.api.routes import SHOWN, Role, Route, body_of, query_of
 from moderation.catalogue import Catalogue
 from moderation.errors import InvalidProduct
 from moderation.product_index import MAX_PAGE, MAX_QUERY, Page
@@ -109,7 +109,8 @@ class _Products:
     async def show(self, request: web.Request) -> web.Response:
         query = query_of(request, ProductQuery)
         if prefers_html(request.headers.get("Accept", "")):
-            return product_page(self._catalogue, query.q, query.limit, query.cursor, done=query.done or "")
+            may_change = request[SHOWN] is Role.OPERATE
+            return product_page(self._catalogue, query.q, query.limit, query.cursor, done=query.done or "", may_change=may_change)
         page = self._catalogue.search(query.q, query.limit, query.cursor)
         return _json(_page_text(page, self._catalogue.stale_since), headers={"Vary": "Accept"})
 

@@ -80,6 +80,8 @@ class Route:
         return self.body is not None or self.form is not None or bool(self.media)
 
 
+SHOWN = web.RequestKey("shown", Role)
+"""What whoever asks has shown that they may do."""
 ROUTES: web.AppKey[dict[web.AbstractRoute, Route]] = web.AppKey("routes", dict)
 """The table, by aiohttp's routes."""
 

@@ -15,6 +15,8 @@ import aiohttp
 from discord import ConnectionClosed
 from discord.gateway import DiscordVoiceWebSocket
 
+from bot.heartbeat import beats
+
 if TYPE_CHECKING:
     from bot.voice.connection import EarshotConnection
 
@@ -112,6 +114,11 @@ class VoiceGatewaySocket(DiscordVoiceWebSocket):
             log.info("voice gateway answer not sent", extra={"error": type(error).__name__})
         except _MALFORMED as error:
             log.warning("skipped a voice gateway message", extra={"error": type(error).__name__})
+
+    async def send_heartbeat(self, data: Any) -> None:  # noqa: ANN401 - JSON
+        """Note when, then send."""
+        beats(self)
+        await self.send_as_json(data)
 
     async def close(self, code: int = 1000) -> None:
         """Close, without waiting long for a server that may be gone: aiohttp would wait 30 s for its close frame, then cuts the line."""

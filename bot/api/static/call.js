@@ -10,6 +10,7 @@ const LEFT_OUT = {
   silence: "Short of CPU: unfinished sentences and silence are left out.",
   channel: "Short of CPU: a channel is not transcribed at the moment.",
 };
+const RECALLED = 1_000; // ms after which screen readers speak what is added
 const MISSING = 2; // statuses in which a call is not mentioned before it is taken for ended
 
 export class Call {
@@ -17,14 +18,15 @@ export class Call {
     const title = `call-${session.id}`;
     this.title = element("h3", { id: title });
     this.state = element("p", { class: "soft", role: "status" });
+    this.line = element("p", { class: "soft" }); // changes every few seconds: not for screen readers to speak
     this.trouble = element("p", { class: "problem", role: "status" });
-    const log = element("div", { class: "log", role: "log", tabindex: "0", "aria-label": "Transcript" });
+    const log = element("div", { class: "log", role: "log", tabindex: "0", "aria-label": "Transcript", "data-empty": "Nothing has been said yet." });
     const partials = element("div", { class: "growing" });
     this.transcript = new Transcript(log, partials);
     this.speakers = new Speakers();
     this.alerts = new AlertList();
     this.article = element("article", { class: "call", "aria-labelledby": title },
-      element("header", {}, this.title, this.state, this.trouble),
+      element("header", {}, this.title, this.state, this.line, this.trouble),
       element("div", { class: "columns" },
         element("div", {}, element("h4", {}, "Speakers"), this.speakers.view, element("h4", {}, "Alerts"), this.alerts.view),
         element("div", {}, element("h4", {}, "Transcript"), log, partials)));
@@ -53,6 +55,15 @@ export class Call {
     act?.();
   }
 
+  /** What was said before this page was opened. Nothing of it is spoken: it is no news. */
+  recall(events) {
+    const spoken = (log, alerts) => (this.transcript.log.setAttribute("aria-live", log), this.alerts.view.setAttribute("aria-live", alerts));
+    spoken("off", "off");
+    for (const event of events) (event.alert ? this.alerts.show(event.alert) : this.#said(event));
+    this.alerts.earlier(this.speakers.alerts);
+    setTimeout(() => spoken("polite", "assertive"), RECALLED);
+  }
+
   status(status) {
     if (this.ended) return;
     this.absent = 0;
@@ -60,7 +71,7 @@ export class Call {
     this.speakers.show(status.speakers);
     const since = new Date(status.session.started_at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
     const encrypted = status.dave_epoch === null ? "" : ", end-to-end encrypted";
-    say(this.state, `Since ${since}${encrypted}; ${(100 * status.loss).toFixed(1)} % of packets lost.`);
+    say(this.line, `Since ${since}${encrypted}; ${(100 * status.loss).toFixed(1)} % of packets lost.`);
     say(this.trouble, this.#wrong(status));
   }
 
@@ -111,6 +122,7 @@ export class Call {
     this.speakers.allSilent();
     this.transcript.silence();
     say(this.state, sentence);
+    say(this.line, "");
     say(this.trouble, "");
   }
 

@@ -14,6 +14,7 @@ export class Calls {
 
   take(message) {
     if (message.type === "status") this.#status(message.sessions);
+    else if (message.type === "recent") this.#call(message.session).recall(message.events);
     else if (message.type === "lost") for (const call of this.calls.values()) call.lost(message.messages);
     else this.#call(message.session).take(message);
     this.nothing.hidden = this.calls.size > 0;

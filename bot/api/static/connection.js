@@ -22,6 +22,8 @@ export class Connection {
 
   open() {
     this.wanted = true;
+    clearTimeout(this.timer);
+    this.socket?.close();
     this.pause = FIRST_PAUSE;
     this.#connect();
   }
@@ -60,10 +62,12 @@ export class Connection {
     this.socket = socket;
     let opened = false;
     socket.onopen = () => {
+      if (this.socket !== socket) return;
       opened = true;
       this.onState("open", "Connected.");
     };
     socket.onmessage = (event) => {
+      if (this.socket !== socket) return; // of a connection that was let go
       this.pause = FIRST_PAUSE;
       this.onMessage(JSON.parse(event.data));
     };

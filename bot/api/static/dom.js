@@ -15,6 +15,12 @@ export function say(place, text) {
   if (place.textContent !== text) place.textContent = text;
 }
 
+/** The same for a place with elements in it. */
+export function renew(place, children) {
+  const fresh = element("div", {}, ...children);
+  if (place.innerHTML !== fresh.innerHTML) place.replaceChildren(...fresh.childNodes);
+}
+
 /** "self_harm" as people write it. */
 export function words(name) {
   return name.replaceAll("_", " ").replaceAll("-", " ");

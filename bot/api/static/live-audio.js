@@ -15,6 +15,7 @@ function score({ score: value, threshold, flagged, final }) {
   find("threshold").style.left = `${100 * threshold}%`;
   find("verdict").dataset.flagged = flagged;
   const side = flagged ? "flagged" : "not flagged";
+  say(find("crossed"), final ? `The final score is ${value.toFixed(2)}: ${side}.` : flagged ? "Over the threshold." : "");
   say(find("verdict"), `${value.toFixed(2)}, ${side} (threshold ${threshold.toFixed(2)})${final ? ", final" : ""}`);
 }
 
@@ -32,4 +33,5 @@ new Panel(find("microphone"), (message) => {
   bar.value = 0;
   find("verdict").dataset.flagged = false;
   say(find("verdict"), "no score yet");
+  say(find("crossed"), "");
 });

@@ -47,6 +47,7 @@ export class Microphone {
       source.connect(collector);
       stream.getAudioTracks()[0].onended = onLost;
       await started(context);
+      if (stream.getAudioTracks()[0].readyState === "ended") throw new DOMException("", "NotReadableError");
       return new Microphone(stream, context, source);
     } catch (error) {
       for (const track of stream.getTracks()) track.stop();

@@ -55,6 +55,11 @@ export class Speakers {
     }
   }
 
+  /** Alerts of all of them. */
+  get alerts() {
+    return [...this.rows.values()].reduce((sum, row) => sum + Number(row.cells[5].textContent), 0);
+  }
+
   #now(row, talking) {
     row.line.classList.toggle("talking", talking);
     say(row.cells[1], talking ? "talking" : "silent");

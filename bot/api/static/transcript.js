@@ -1,6 +1,6 @@
 // What was said, line by line, with flagged words marked in place. A bounded number of lines is kept.
 
-import { element } from "./dom.js";
+import { element, renew } from "./dom.js";
 
 const MAX_LINES = 200;
 const FORGOTTEN = 10_000; // ms after which an unfinished line goes whose end never came
@@ -36,9 +36,10 @@ export class Transcript {
   line(id, text, { spans = [], before = [], notes = [] } = {}) {
     const atEnd = this.log.scrollHeight - this.log.scrollTop - this.log.clientHeight < 40;
     const known = this.lines.get(id);
-    const line = known ?? element("p", { class: "line" });
+    const line = known ?? element("p", { class: "line" }, ...before, element("span", { class: "said" }), element("span"));
     line.classList.toggle("flagged", spans.length > 0);
-    line.replaceChildren(...before, element("span", { class: "said" }, ...marked(text, spans)), ...notes);
+    renew(line.querySelector(".said"), marked(text, spans)); // what stays is not spoken again
+    renew(line.lastChild, notes);
     if (known) return;
     this.lines.set(id, line);
     this.log.append(line);

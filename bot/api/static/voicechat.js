@@ -32,9 +32,10 @@ function microphone() {
 }
 
 function calls() {
+  if (!find("sessions")) return; // no bot
   const view = new Calls(find("sessions"), find("nothing"));
   const state = find("feed-state");
-  new Connection("/ws/events/", (name, sentence) => {
+  new Connection("/ws/events/?recent=true", (name, sentence) => {
     state.dataset.state = name;
     say(state, name === "open" ? "Connected: shown as it happens." : sentence);
   }, (message) => view.take(message)).open();
