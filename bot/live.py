@@ -59,7 +59,7 @@ async def open_live(
     pipelines = _pipelines(core, events, stores.remembered, shedding)
     sessions = await stack.enter_async_context(SessionManager(gateway, pipelines, events))
     gateway.on_moved = sessions.moved
-    supervisor = Supervisor(sessions, DiscordNotices(client, stores.guilds, stores.mentions), events)
+    supervisor = Supervisor(sessions, DiscordNotices(client, stores.remembered.settings, stores.mentions), events)
     events.subscribe(supervisor)
     background.start("supervisor", supervisor.run)
     watch = Watch(sessions, supervisor, DiscordPresence(client), SqlWatchStore(stores.database, client.our_shards))

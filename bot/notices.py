@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
 import aiohttp
@@ -12,7 +13,7 @@ from bot.storage.notices import SqlNoticeMentions
 from cogs.notices import notice_card
 from moderation.errors import StorageError
 from moderation.notices import Notice
-from moderation.ports import GuildStore
+from moderation.settings import GuildSettings
 
 log = logging.getLogger(__name__)
 
@@ -20,13 +21,14 @@ log = logging.getLogger(__name__)
 class DiscordNotices:
     """Posts and edits notices. They ping nobody; a retried post is the same message, by its nonce. Whom they name is noted."""
 
-    def __init__(self, client: discord.Client, guilds: GuildStore, mentions: SqlNoticeMentions) -> None:
+    def __init__(self, client: discord.Client, settings: Callable[[int], Awaitable[GuildSettings]], mentions: SqlNoticeMentions) -> None:
+        """`settings`: a guild's, even while the database is away."""
         self._client = client
-        self._guilds = guilds
+        self._settings = settings
         self._mentions = mentions
 
     async def show(self, notice: Notice, message_id: int | None) -> int | None:
-        """Post or edit; None where the guild chose no alert channel. Raises `DeliveryFailed`."""
+        """Post or edit; None where the guild chose no alert channel. Raises `DeliveryFailed`, or `StorageError` where that is not known."""
         shown = await self._show(notice, message_id)
         if shown is not None and (notice.names or message_id is not None):
             try:
@@ -36,7 +38,7 @@ class DiscordNotices:
         return shown
 
     async def _show(self, notice: Notice, message_id: int | None) -> int | None:
-        settings = await self._guilds.settings(notice.guild_id)
+        settings = await self._settings(notice.guild_id)
         if settings.alert_channel_id is None:
             return None
         channel = self._client.get_partial_messageable(settings.alert_channel_id)

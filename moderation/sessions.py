@@ -112,7 +112,7 @@ class SessionManager:
         if running is None:
             return None
         running.reason = reason
-        await running.source.aclose()
+        await _close(running.source, running.session)
         done, _ = await asyncio.wait({running.task}, timeout=STOP_SECONDS)
         if not done:
             log.warning("session did not finish in time", extra={"session_id": running.session.id})
@@ -142,11 +142,11 @@ class SessionManager:
         except SourceError as error:
             reason = error.code
             log.warning("session lost its source", extra={"session_id": session.id, "code": reason})
-        except ExceptionGroup as errors:  # from the pipeline's TaskGroup: one broken session must not end the others
-            reason = _code(errors)
+        except Exception as error:  # one broken session must not end the others
+            reason = _code(error)
             log.exception("session failed", extra={"session_id": session.id, "code": reason})
         finally:
-            await source.aclose()
+            await _close(source, session)
             running = self._running.pop(guild_id, None)
             if reason is None:
                 reason = running.reason if running else "source-ended"
@@ -155,6 +155,15 @@ class SessionManager:
             log.info("session ended", extra={"session_id": session.id, "reason": reason})
 
 
-def _code(errors: ExceptionGroup[Exception]) -> str:
-    first = errors.exceptions[0]
-    return first.code if isinstance(first, ModerationError) else "internal-error"
+async def _close(source: AudioSource, session: Session) -> None:
+    """What goes wrong in leaving is logged, and ends nothing else."""
+    try:
+        await source.aclose()
+    except Exception:
+        log.exception("a source did not close cleanly", extra={"session_id": session.id})
+
+
+def _code(error: Exception) -> str:
+    while isinstance(error, ExceptionGroup):  # from the pipeline's TaskGroup
+        error = error.exceptions[0]
+    return error.code if isinstance(error, ModerationError) else "internal-error"

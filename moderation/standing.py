@@ -3,7 +3,7 @@
 import asyncio
 import logging
 
-from moderation.errors import DeliveryFailed
+from moderation.errors import DeliveryFailed, ModerationError, StorageError
 from moderation.notices import Notice
 from moderation.ports import NoticeBoard
 
@@ -45,14 +45,20 @@ class StandingMessage:
         while self._wanted is not None:
             notice, self._wanted = self._wanted, None
             for attempt in range(ATTEMPTS):
-                try:
-                    self._message_id = await self._board.show(notice, self._message_id)
-                except DeliveryFailed as error:
-                    log.warning(
-                        "a notice was not delivered", extra={"guild_id": notice.guild_id, "code": error.code, "attempt": attempt + 1}
-                    )
-                    if not error.retryable or self._wanted is not None:
-                        break
-                    await asyncio.sleep(PAUSE_SECONDS * 2**attempt)
-                else:
+                failure = await self._attempt(notice)
+                if failure is None or self._wanted is not None:
                     break
+                log.warning("a notice was not delivered", extra={"guild_id": notice.guild_id, "code": failure.code, "attempt": attempt + 1})
+                if not failure.retryable and not isinstance(failure, StorageError):
+                    break
+                await asyncio.sleep(max(PAUSE_SECONDS * 2**attempt, getattr(failure, "retry_after", 0.0)))
+
+    async def _attempt(self, notice: Notice) -> ModerationError | None:
+        """Why it failed. Whatever that is, it must not end the bot; no text of errors nobody foresaw: it could quote somebody."""
+        try:
+            self._message_id = await self._board.show(notice, self._message_id)
+        except ModerationError as error:
+            return error
+        except Exception as error:
+            return DeliveryFailed(type(error).__name__, retryable=True)
+        return None

@@ -67,6 +67,10 @@ class Return:
     """UTC."""
     reason: str
     attempts: int = 0
+    why: str = ""
+    """Why the last attempt failed, where that is known."""
+    hopeless: bool = False
+    """No further attempt is made."""
     task: asyncio.Task[None] | None = None
 
 
@@ -125,8 +129,10 @@ class Supervisor:
 
     async def run(self) -> None:
         """Look after sessions until cancelled."""
-        async with self._group:
+        async with asyncio.TaskGroup() as self._group:
             self._open = True
+            for lost in self._returns.values():  # of a run before
+                lost.task = self._group.create_task(self._return(lost), name=f"return {lost.session.id}")
             try:
                 while True:
                     await self._look()
@@ -160,28 +166,35 @@ class Supervisor:
         found.task = self._group.create_task(self._return(found), name=f"return {session.id}")
 
     async def _return(self, lost: Return) -> None:
-        why = ""
-        while (self._now() - lost.since).total_seconds() < GIVE_UP_SECONDS:
+        while not lost.hopeless and (self._now() - lost.since).total_seconds() < GIVE_UP_SECONDS:
             await self._sleep(pause_before(lost.attempts))
             lost.attempts += 1
-            try:
-                session = await self._sessions.start(lost.session.guild_id, lost.session.channel_id, lost.session.channel_name)
-            except NotAllowed:  # a moderator called the bot into a channel meanwhile
+            if await self._attempt(lost):
                 await self._resumed(lost, self._sessions.running(lost.session.guild_id))
                 return
-            except ConsentRequired as error:
-                why = str(error)
-                break
-            except ModerationError as error:
-                log.warning("could not return", extra={"session_id": lost.session.id, "code": error.code, "attempt": lost.attempts})
-                why = str(error) if isinstance(error, VoiceUnavailable) else ""
-                if lost.attempts >= TELL_ATTEMPTS:
-                    self._show(notices.lost(lost.session, lost.since, lost.attempts, why, _key(lost)))
-            else:
-                await self._resumed(lost, self._sessions.running(session.guild_id))
-                return
-        await self._abandon(lost, lost.reason, why)
+            if lost.attempts >= TELL_ATTEMPTS and not lost.hopeless:
+                self._show(notices.lost(lost.session, lost.since, lost.attempts, lost.why, _key(lost)))
+        await self._abandon(lost, lost.reason, lost.why)
         self._returns.pop(lost.session.guild_id, None)
+
+    async def _attempt(self, lost: Return) -> bool:
+        """Whether somebody listens in that server now. Whatever goes wrong, it must not end the other calls."""
+        extra = {"session_id": lost.session.id, "attempt": lost.attempts}
+        try:
+            await self._sessions.start(lost.session.guild_id, lost.session.channel_id, lost.session.channel_name)
+        except NotAllowed:  # a moderator called the bot into a channel meanwhile
+            return True
+        except ConsentRequired as error:
+            lost.why, lost.hopeless = str(error), True
+        except ModerationError as error:
+            log.warning("could not return", extra=extra | {"code": error.code})
+            lost.why = str(error) if isinstance(error, VoiceUnavailable) else ""
+        except Exception:
+            log.exception("could not return", extra=extra)
+            lost.why = ""
+        else:
+            return True
+        return False
 
     async def _resumed(self, lost: Return, running: Running | None) -> None:
         self._returns.pop(lost.session.guild_id, None)
@@ -207,20 +220,26 @@ class Supervisor:
 
     async def _look(self) -> None:
         for running in self._sessions.all():
-            health = running.source.health()
-            if health.channel_id:  # moved while joining, else the gateway has told
-                await self._sessions.moved(running.session.guild_id, health.channel_id, health.channel_name)
-            outages = self._outages.setdefault(running.session.id, Outages(running.session))
-            outages.session = running.session
-            for each in health.unheard:
-                if each.speaker.id:
-                    running.pipeline.missed(each.speaker.id)
-            for news in outages.look(health, self._now()):
-                if isinstance(news, Notice):
-                    self._show(news)
-                else:
-                    await self._sink.emit(news)
+            try:
+                await self._look_at(running)
+            except Exception:  # a call that cannot be looked at must not end the others
+                log.exception("a call could not be looked at", extra={"session_id": running.session.id})
         self._tidy()
+
+    async def _look_at(self, running: Running) -> None:
+        health = running.source.health()
+        if health.channel_id:  # moved while joining, else the gateway has told
+            await self._sessions.moved(running.session.guild_id, health.channel_id, health.channel_name)
+        outages = self._outages.setdefault(running.session.id, Outages(running.session))
+        outages.session = running.session
+        for each in health.unheard:
+            if each.speaker.id:
+                running.pipeline.missed(each.speaker.id)
+        for news in outages.look(health, self._now()):
+            if isinstance(news, Notice):
+                self._show(news)
+            else:
+                await self._sink.emit(news)
 
     # Messages.
 

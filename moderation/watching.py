@@ -131,7 +131,7 @@ class Watch:
     async def run(self) -> None:
         """Take the seats of before the restart again, then look until cancelled."""
         try:
-            while not (self._presence.ready() and await self._load()):
+            while not (self._loaded or (self._presence.ready() and await self._load())):
                 await self._sleep(READY_SECONDS)
             before = self._now()
             while True:
@@ -139,7 +139,10 @@ class Watch:
                 now = self._now()
                 self._restore()
                 for guild_id in list(self._guilds):
-                    await self._look(guild_id, now, (now - before).total_seconds())
+                    try:
+                        await self._look(guild_id, now, (now - before).total_seconds())
+                    except Exception:  # one server's trouble must not end the other calls
+                        log.exception("a server could not be looked at", extra={"guild_id": guild_id})
                 before = now
                 await self._seats.save()
                 if self._minutes.due(now):

@@ -1,10 +1,10 @@
 """Stand-ins for live calls and for the moderators' channel."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
-from moderation.errors import DeliveryFailed, ModerationError
+from moderation.errors import DeliveryFailed
 from moderation.health import CallHealth
 from moderation.models import AudioFrame, Session, SourceItem, Speaker
 from moderation.notices import Notice
@@ -73,14 +73,15 @@ class FakeLiveSource(FakeSource):
 class FakeGateway:
     """Joins at once, or refuses."""
 
-    def __init__(self, refusal: ModerationError | None = None) -> None:
+    def __init__(self, refusal: Exception | None = None) -> None:
         self.refusal, self.calls = refusal, list[FakeCall]()
+        self.make: Callable[[], FakeCall] = FakeCall
 
     async def join(self, session: Session) -> FakeCall:
         await asyncio.sleep(0)
         if self.refusal:
             raise self.refusal
-        self.calls.append(FakeCall())
+        self.calls.append(self.make())
         self.calls[-1].fares = replace(WELL, channel_id=session.channel_id, channel_name=session.channel_name)
         return self.calls[-1]
 
@@ -89,12 +90,12 @@ class FakeBoard:
     """Remembers every version of every message, by message id; refuses as often as told."""
 
     def __init__(self, refusals: int = 0) -> None:
-        self.refusals, self.messages = refusals, dict[int, list[Notice]]()
+        self.messages = dict[int, list[Notice]]()
+        self.failures: list[Exception] = [DeliveryFailed("away", retryable=True)] * refusals
 
     async def show(self, notice: Notice, message_id: int | None) -> int | None:
-        if self.refusals:
-            self.refusals -= 1
-            raise DeliveryFailed("away", retryable=True)
+        if self.failures:
+            raise self.failures.pop(0)
         number = message_id or len(self.messages) + 1
         self.messages.setdefault(number, []).append(notice)
         return number

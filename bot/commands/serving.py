@@ -7,7 +7,6 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from bot.commands.env_file import given_env_file
@@ -20,6 +19,11 @@ log = logging.getLogger(__name__)
 
 EX_CONFIG = 78
 """sysexits.h: something is wrong with the configuration."""
+
+EX_SOFTWARE = 70
+"""sysexits.h: an internal fault. Its configuration was good enough to start, so it may be started anew."""
+
+log = logging.getLogger(__name__)
 
 Serve = Callable[[asyncio.Event, asyncio.Event], Coroutine[None, None, int]]
 """Takes the event that asks it to stop, and the one that it sets once it has started."""
@@ -76,6 +80,12 @@ async def until_stopped(serve: Serve) -> int:
     stop.cancel()
     if not started.is_set():  # a model that loads or downloads is not waited for
         work.cancel()
-    with suppress(asyncio.CancelledError):
+    try:
         return await work
-    return 0
+    except asyncio.CancelledError:
+        return 0
+    except Exception:
+        if not started.is_set():
+            raise
+        log.exception("Earshot ended by a fault of its own")
+        return EX_SOFTWARE
