@@ -63,7 +63,7 @@ class DiscordAlertDelivery:
             nonce=nonce(alert),
             allowed_mentions=discord.AllowedMentions.none(),
         )
-        return (await self._answer(sending, settings.alert_channel_id)).id
+        return (await answered(self._client, sending, settings.alert_channel_id)).id
 
     async def find(self, alert: Alert, settings: GuildSettings) -> int | None:
         """The message id of the alert's card, if it stands in the channel already. Raises `DeliveryFailed`.
@@ -72,7 +72,7 @@ class DiscordAlertDelivery:
         """
         if settings.alert_channel_id is None:
             return None
-        return await self._answer(self._look(alert, self._channel(settings.alert_channel_id)), settings.alert_channel_id)
+        return await answered(self._client, self._look(alert, self._channel(settings.alert_channel_id)), settings.alert_channel_id)
 
     async def edit(self, alert: Alert, settings: GuildSettings, message_id: int, clip: bytes | None) -> None:
         """Bring the card up to date; a clip replaces the one before, none leaves it. A card that was deleted stays so.
@@ -85,15 +85,13 @@ class DiscordAlertDelivery:
         files = _files(alert, clip) if clip else MISSING
         editing = message.edit(embed=alert_card(alert), attachments=files, allowed_mentions=discord.AllowedMentions.none())
         try:
-            await self._answer(editing, settings.alert_channel_id)
+            await answered(self._client, editing, settings.alert_channel_id)
         except DeliveryFailed as error:
-            if not (isinstance(error.__cause__, discord.NotFound) and error.__cause__.code == UNKNOWN_MESSAGE):
+            if not deleted(error):
                 raise
 
     def _channel(self, channel_id: int) -> discord.PartialMessageable:
-        if not self._client.is_ready():
-            raise DeliveryFailed("Discord is not connected yet.", retryable=True, retry_after=UNREADY_SECONDS)
-        return self._client.get_partial_messageable(channel_id)
+        return channel_of(self._client, channel_id)
 
     async def _look(self, alert: Alert, channel: discord.PartialMessageable) -> int | None:
         raised = alert.session.started_at + timedelta(seconds=alert.evidence_span[0])
@@ -103,19 +101,32 @@ class DiscordAlertDelivery:
                 return message.id
         return None
 
-    async def _answer(self, request: Coroutine[Any, Any, T], channel_id: int) -> T:
-        """What Discord says, or `DeliveryFailed`."""
-        task = asyncio.ensure_future(request)
-        try:
-            done, _ = await asyncio.wait({task}, timeout=REQUEST_SECONDS)
-            # While it sleeps out a global rate limit, a request must not be cancelled: discord.py would never send anything again.
-            if not done and self._client.http._global_over.is_set():
-                raise TimeoutError
-            return await task
-        except _ERRORS as error:
-            raise delivery_failed(error, channel_id) from error
-        finally:
-            task.cancel()
+
+def channel_of(client: discord.Client, channel_id: int) -> discord.PartialMessageable:
+    """The channel, once Discord is there. Raises `DeliveryFailed`."""
+    if not client.is_ready():
+        raise DeliveryFailed("Discord is not connected yet.", retryable=True, retry_after=UNREADY_SECONDS)
+    return client.get_partial_messageable(channel_id)
+
+
+async def answered(client: discord.Client, request: Coroutine[Any, Any, T], channel_id: int) -> T:
+    """What Discord says. Raises `DeliveryFailed`, whatever is in the way: a refusal, a rate limit, the network, no answer."""
+    task = asyncio.ensure_future(request)
+    try:
+        done, _ = await asyncio.wait({task}, timeout=REQUEST_SECONDS)
+        # While it sleeps out a global rate limit, a request must not be cancelled: discord.py would never send anything again.
+        if not done and client.http._global_over.is_set():
+            raise TimeoutError
+        return await task
+    except _ERRORS as error:
+        raise delivery_failed(error, channel_id) from error
+    finally:
+        task.cancel()
+
+
+def deleted(error: DeliveryFailed) -> bool:
+    """Whether it failed because somebody deleted the message that was to be edited."""
+    return isinstance(error.__cause__, discord.NotFound) and error.__cause__.code == UNKNOWN_MESSAGE
 
 
 def nonce(alert: Alert) -> str:

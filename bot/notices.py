@@ -5,13 +5,12 @@ import logging
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
-import aiohttp
 import discord
 
-from bot.delivery import NONCE_LENGTH, delivery_failed
+from bot.delivery import NONCE_LENGTH, answered, channel_of, deleted
 from bot.storage.notices import SqlNoticeMentions
 from cogs.notices import notice_card
-from moderation.errors import StorageError
+from moderation.errors import DeliveryFailed, StorageError
 from moderation.notices import Notice
 from moderation.settings import GuildSettings
 
@@ -41,13 +40,16 @@ class DiscordNotices:
         settings = await self._settings(notice.guild_id)
         if settings.alert_channel_id is None:
             return None
-        channel = self._client.get_partial_messageable(settings.alert_channel_id)
+        channel = channel_of(self._client, settings.alert_channel_id)
         embed, nobody = notice_card(notice), discord.AllowedMentions.none()
-        try:
-            if message_id is not None:
-                await channel.get_partial_message(message_id).edit(embed=embed, allowed_mentions=nobody)
-                return message_id
+        if message_id is None:
             key = hashlib.sha256(notice.key.encode()).hexdigest()[:NONCE_LENGTH]
-            return (await channel.send(embed=embed, nonce=key, allowed_mentions=nobody)).id
-        except (discord.HTTPException, aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise delivery_failed(error, settings.alert_channel_id) from error
+            sending = channel.send(embed=embed, nonce=key, allowed_mentions=nobody)
+            return (await answered(self._client, sending, settings.alert_channel_id)).id
+        editing = channel.get_partial_message(message_id).edit(embed=embed, allowed_mentions=nobody)
+        try:
+            await answered(self._client, editing, settings.alert_channel_id)
+        except DeliveryFailed as error:
+            if not deleted(error):  # a deleted one stays so
+                raise
+        return message_id
