@@ -1,8 +1,8 @@
 """Who is in which voice channel, from discord.py's cache. Implements `moderation.ports.Presence`."""
 
-import discord
-
 from bot.client import EarshotClient
+from bot.sources.entering import obstacle, voice_channel
+from moderation.seats import Obstacle
 
 
 class DiscordPresence:
@@ -22,15 +22,18 @@ class DiscordPresence:
 
     def people(self, guild_id: int, channel_id: int) -> int:
         """How many are in the channel; 0 where there is no such channel. Who is not known to be a bot counts."""
-        guild = self._client.get_guild(guild_id)
-        channel = guild.get_channel(channel_id) if guild is not None else None
-        if guild is None or not isinstance(channel, discord.VoiceChannel | discord.StageChannel):
+        channel = voice_channel(self._client.get_guild(guild_id), channel_id)
+        if channel is None:
             return 0
-        members = (guild.get_member(user_id) for user_id in channel.voice_states)
+        members = (channel.guild.get_member(user_id) for user_id in channel.voice_states)
         return sum(1 for member in members if member is None or not member.bot)
 
     def name(self, guild_id: int, channel_id: int) -> str:
         """The channel's name, empty where there is no such channel."""
-        guild = self._client.get_guild(guild_id)
-        channel = guild.get_channel(channel_id) if guild is not None else None
+        channel = voice_channel(self._client.get_guild(guild_id), channel_id)
         return channel.name if channel is not None else ""
+
+    def obstacle(self, guild_id: int, channel_id: int) -> Obstacle | None:
+        """What is known to stand in the way of entering it."""
+        channel = voice_channel(self._client.get_guild(guild_id), channel_id)
+        return obstacle(channel) if channel is not None else None

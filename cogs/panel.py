@@ -74,7 +74,8 @@ def _watched(each: WatchedReport) -> str:
     counts += [f"{each.down_seconds / 60:.0f} min not running"] if each.down_seconds >= UNTOLD_SECONDS else []
     missed = f", {' and '.join(counts)} since {format_dt(each.since, 'R')}" if counts else ""
     held = ", waiting until everybody has left because a moderator sent me away" if each.held else ""
-    return f"<#{each.channel_id}>: {each.people} there now{missed}{held}"
+    since = f", cannot be entered since {format_dt(each.refused_since, 'R')}. {each.refused_why}" if each.refused_since else ""
+    return f"<#{each.channel_id}>: {each.people} there now{missed}{held}{since.rstrip()}"
 
 
 def degraded(health: CallHealth) -> list[str]:

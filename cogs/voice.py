@@ -6,7 +6,7 @@ from discord.ext import commands
 
 from cogs.embeds import plain, status_panel
 from cogs.panel import LivePanels, Look, idle_panel, live_panel, watched_lines
-from moderation.errors import NotAllowed, NotFound
+from moderation.errors import NotFound
 from moderation.services import Services
 from moderation.sessions import Running
 
@@ -87,8 +87,6 @@ class Voice(commands.GroupCog, group_name="voice", group_description="Listen to 
     ) -> None:
         """Add `channel` to the watched ones, or move it in their order."""
         await interaction.response.defer(ephemeral=True, thinking=True)
-        if channel == channel.guild.afk_channel:
-            raise NotAllowed(f"<#{channel.id}> is this server's AFK channel, where nobody can speak. Choose another.")
         order = await self._services.watch.watch(channel.guild.id, channel.id, priority)
         listed = "\n".join(f"{place}. <#{each}>" for place, each in enumerate(order, 1))
         text = "I join these by myself while people are in them; the first that has people gets me, unless you called me elsewhere:"

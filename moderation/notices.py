@@ -7,6 +7,8 @@ from enum import StrEnum
 
 from moderation.models import Session, Speaker
 
+WATCH = "watch"
+"""How keys of notices begin that belong to no session."""
 MAX_NAMED = 10
 """Speakers named in one notice; the rest are a number."""
 
@@ -118,6 +120,29 @@ def ended(session: Session, why: str, at: datetime, key: str) -> Notice:
     """Somebody's decision, or a rule, ended the session."""
     text = f"I left <#{session.channel_id}> {_at(at)}. {why}"
     return Notice(key, session.guild_id, "I no longer listen", text, Grade.ENDED)
+
+
+def not_entered(guild_id: int, channel_id: int, since: datetime, why: str, until: datetime | None = None) -> Notice:
+    """People are in a watched channel and the bot cannot enter it. `until`: they have left, or it is watched no more."""
+    key = _watch_key(guild_id, channel_id, since)
+    if until is None:
+        text = (
+            f"People are in <#{channel_id}>, which I watch, and I cannot enter it since {_at(since)}: I hear nobody there.\n{why}\n"
+            "I keep trying. `/voice unwatch` stops that."
+        )
+        return Notice(key, guild_id, "I cannot enter a watched channel", text.replace("\n\n", "\n"), Grade.TROUBLE)
+    text = f"I could not enter <#{channel_id}> from {_at(since)} to {_at(until)} and heard nobody there.\n{why}"
+    return Notice(key, guild_id, "I could not enter a watched channel", text.rstrip(), Grade.ENDED)
+
+
+def entered(guild_id: int, channel_id: int, since: datetime, until: datetime) -> Notice:
+    """The bot is in the watched channel after all."""
+    text = f"I am in <#{channel_id}> now. From {_at(since)} to {_at(until)} I heard nobody there."
+    return Notice(_watch_key(guild_id, channel_id, since), guild_id, "I could enter the watched channel", text, Grade.MENDED)
+
+
+def _watch_key(guild_id: int, channel_id: int, since: datetime) -> str:
+    return f"{WATCH} {guild_id} {channel_id} {since.timestamp():.0f}"
 
 
 def _line(missed: Missed) -> str:

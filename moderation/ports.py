@@ -21,7 +21,7 @@ from moderation.models import (
 )
 from moderation.notices import Notice
 from moderation.products import Product
-from moderation.seats import Seat, Watched
+from moderation.seats import Obstacle, Seat, Watched
 from moderation.settings import GuildSettings
 from moderation.terms import Term
 
@@ -193,6 +193,10 @@ class Presence(Protocol):
 
     def name(self, guild_id: int, channel_id: int) -> str:
         """The channel's name, empty when unknown."""
+        ...
+
+    def obstacle(self, guild_id: int, channel_id: int) -> Obstacle | None:
+        """What is known to stand in the way of entering it; None: nothing."""
         ...
 
 

@@ -48,6 +48,20 @@ class WatchedReport:
     """Since when both are counted."""
     held: bool
     """A moderator sent the bot away; it waits until everybody has left."""
+    refused_since: datetime | None = None
+    """Since when the bot could not enter it; None: nothing stands in the way."""
+    refused_why: str = ""
+    """A sentence; empty where it is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """What stands in the way of entering a channel."""
+
+    why: str
+    """A sentence, with what to do."""
+    lasting: bool
+    """It stays until somebody changes the server; otherwise people who leave are enough."""
 
 
 def choose(order: Sequence[int], people: Mapping[int, int], held: AbstractSet[int], current: int | None) -> int | None:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from uuid import uuid4
 
 from moderation import notices
+from moderation.endings import DECIDED, comes_back, pause_before
 from moderation.errors import ConsentRequired, ModerationError, NotAllowed, VoiceUnavailable
 from moderation.events import Event, SessionAbandoned, SessionEnded, SessionInterrupted, SessionResumed
 from moderation.models import Session
@@ -26,8 +27,6 @@ log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 1.0
 """Between two looks at the running sessions."""
-LONGEST_PAUSE = 60.0
-"""Seconds between two attempts to return, at most."""
 GIVE_UP_SECONDS = 1800.0
 """After so long no further attempt is made, and moderators are told."""
 TELL_ATTEMPTS = 3
@@ -35,26 +34,6 @@ TELL_ATTEMPTS = 3
 
 EDIT_SECONDS = 5.0
 """How long a deletion waits for notices to be edited; later ones are edited all the same."""
-
-DECIDED = {
-    "voice-removed": "Somebody disconnected me, or the channel is gone. `/voice join` brings me back.",
-    "consent-required": "I could not tell the members that I listen, so I do not. Grant me Set Voice Channel Status or Send Messages.",
-    "afk-channel": "Somebody moved me to the AFK channel, where nobody speaks. `/voice join` brings me back.",
-    "alone": "Nobody but bots had been there for a while. `/voice join` brings me back.",
-}
-"""Ends that are somebody's decision, or a rule's, and what moderators are told of them."""
-SILENT = frozenset({"stopped", "shutdown", "switched"})
-"""Ends that whoever caused them knows of."""
-
-
-def comes_back(reason: str) -> bool:
-    """Whether to join again after an end with that reason: nobody decided it."""
-    return reason not in DECIDED and reason not in SILENT
-
-
-def pause_before(attempt: int) -> float:
-    """Seconds before the attempt of that number, from 0: 1, 2, 4 … 60."""
-    return min(2.0 ** min(attempt, 16), LONGEST_PAUSE)
 
 
 @dataclass(slots=True)
@@ -120,12 +99,20 @@ class Supervisor:
         """Name that member in no standing notice; how many did. Those of ended sessions are another place's affair."""
         changed = [notice for outages in self._outages.values() for notice in outages.forget(user_id)]
         for notice in changed:
-            self._show(notice)
+            self.tell(notice)
         if changed:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(EDIT_SECONDS):
                     await asyncio.gather(*(self._messages[notice.key].delivered() for notice in changed))
         return len(changed)
+
+    def tell(self, notice: Notice) -> None:
+        """Post it, or edit the message of the same key; never waits. `run` must be under way."""
+        if not self._open:
+            return
+        if notice.key not in self._messages:
+            self._messages[notice.key] = StandingMessage(self._board, self._group)
+        self._messages[notice.key].show(notice)
 
     async def run(self) -> None:
         """Look after sessions until cancelled."""
@@ -147,12 +134,12 @@ class Supervisor:
         session = event.session
         outages = self._outages.pop(session.id, None)
         for notice in outages.end() if outages is not None else ():
-            self._show(notice)
+            self.tell(notice)
         if comes_back(event.reason):
             await self._sink.emit(SessionInterrupted(session, event.reason))
             self._begin(session, event.reason)
         elif event.reason in DECIDED:
-            self._show(notices.ended(session, DECIDED[event.reason], self._now(), f"{session.id} ended"))
+            self.tell(notices.ended(session, DECIDED[event.reason], self._now(), f"{session.id} ended"))
         self._tidy()
 
     def restore(self, guild_id: int, channel_id: int, channel_name: str) -> None:
@@ -173,7 +160,7 @@ class Supervisor:
                 await self._resumed(lost, self._sessions.running(lost.session.guild_id))
                 return
             if lost.attempts >= TELL_ATTEMPTS and not lost.hopeless:
-                self._show(notices.lost(lost.session, lost.since, lost.attempts, lost.why, _key(lost)))
+                self.tell(notices.lost(lost.session, lost.since, lost.attempts, lost.why, _key(lost)))
         await self._abandon(lost, lost.reason, lost.why)
         self._returns.pop(lost.session.guild_id, None)
 
@@ -207,7 +194,7 @@ class Supervisor:
             message.show(notices.back(session, lost.since, until, _key(lost)))
 
     async def _abandon(self, lost: Return, reason: str, why: str) -> None:
-        self._show(notices.gave_up(lost.session, lost.since, why, _key(lost)))
+        self.tell(notices.gave_up(lost.session, lost.since, why, _key(lost)))
         await self._sink.emit(SessionAbandoned(lost.session, reason, self._count(lost, self._now())))
 
     def _count(self, lost: Return, until: datetime) -> float:
@@ -237,20 +224,14 @@ class Supervisor:
                 running.pipeline.missed(each.speaker.id)
         for news in outages.look(health, self._now()):
             if isinstance(news, Notice):
-                self._show(news)
+                self.tell(news)
             else:
                 await self._sink.emit(news)
 
-    # Messages.
-
-    def _show(self, notice: Notice) -> None:
-        if notice.key not in self._messages:
-            self._messages[notice.key] = StandingMessage(self._board, self._group)
-        self._messages[notice.key].show(notice)
-
     def _tidy(self) -> None:
         """Messages of sessions that are neither running nor awaited are edited no more."""
-        live = {running.session.id for running in self._sessions.all()} | {lost.session.id for lost in self._returns.values()}
+        running, lost = self._sessions.all(), self._returns.values()
+        live = {notices.WATCH, *(each.session.id for each in running), *(each.session.id for each in lost)}
         self._messages = {key: message for key, message in self._messages.items() if key.split()[0] in live}
 
 

@@ -75,12 +75,13 @@ class FakeGateway:
 
     def __init__(self, refusal: Exception | None = None) -> None:
         self.refusal, self.calls = refusal, list[FakeCall]()
+        self.refused: dict[int, Exception] = {}
         self.make: Callable[[], FakeCall] = FakeCall
 
     async def join(self, session: Session) -> FakeCall:
         await asyncio.sleep(0)
-        if self.refusal:
-            raise self.refusal
+        if refusal := self.refused.get(session.channel_id, self.refusal):
+            raise refusal
         self.calls.append(self.make())
         self.calls[-1].fares = replace(WELL, channel_id=session.channel_id, channel_name=session.channel_name)
         return self.calls[-1]

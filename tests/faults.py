@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from sqlalchemy import event
 
-import moderation.watching
+import moderation.watched_server
 from bot.metrics.calls import Calls
 from bot.shards import IDENTIFY_SECONDS
 from moderation.events import AlertRaised
@@ -477,7 +477,7 @@ ALONE_ON_THE_MACHINE = ("kill -9 with an alert on its way", "CPU overload")
 
 async def measure(names: list[str], progress: Progress) -> dict[str, Row]:
     """Every fault in a world of its own, `TOGETHER` at once; one that fails has a row that says so."""
-    moderation.watching.ALONE_SECONDS = ALONE
+    moderation.watched_server.ALONE_SECONDS = ALONE
     task, rows = progress.add_task("faults", total=len(names)), dict[str, Row]()
 
     async def one(name: str, turn: asyncio.Semaphore) -> None:

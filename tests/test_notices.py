@@ -1,5 +1,7 @@
 """The whole bot in the loopback world: what moderators are told of the bot gets through, and nothing in its way ends the bot."""
 
+import functools
+import operator
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -10,9 +12,16 @@ from moderation.errors import DeliveryFailed
 from moderation.notices import Grade, Notice
 from tests.bot.storage.conftest import SERVER, postgres_url, postgres_user
 from tests.loopback.faults import Fault
+from tests.loopback.permissions import Permission
 from tests.scenario import Stage, open_stage
 
 __all__ = ["postgres_url", "postgres_user"]
+
+ENOUGH = (
+    *(Permission.VIEW_CHANNEL, Permission.CONNECT, Permission.SET_VOICE_CHANNEL_STATUS, Permission.READ_MESSAGE_HISTORY),
+    *(Permission.SEND_MESSAGES, Permission.EMBED_LINKS, Permission.ATTACH_FILES),
+)
+"""What the bot asks for: a full channel stays closed to it."""
 
 
 @pytest.fixture
@@ -73,3 +82,34 @@ async def test_a_notice_that_somebody_deleted_stays_so(stage: Stage) -> None:
     stage.discord.messages.delete(card)
     assert await board.show(Notice("k", stage.guild.id, "title", "text", Grade.MENDED), card.id) == card.id
     assert not stage.cards()
+
+
+@pytest.mark.integration
+async def test_a_watched_channel_that_is_full_costs_no_other_call(tmp_path: Path) -> None:
+    async with open_stage(tmp_path) as stage:
+        discord, sessions = stage.discord, stage.app.services.sessions
+        await discord.wait_for(lambda: stage.app.services.watch.ready, 20.0)
+        await discord.slash(stage.moderator, stage.alerts, "alerts channel", channel=stage.alerts, timeout=30.0)
+        vip = discord.add_voice_channel(stage.guild, "VIP", user_limit=1)
+        locked = discord.add_voice_channel(stage.guild, "Locked")
+        role = discord.bot_role(stage.guild)
+        discord.set_permissions(stage.guild, role, functools.reduce(operator.or_, ENOUGH))
+        discord.overwrite(locked, role, deny=Permission.CONNECT)
+        guild = stage.app.client.get_guild(stage.guild.id)
+        assert guild is not None
+        await discord.wait_for(lambda: (it := guild.get_channel(locked.id)) and not it.permissions_for(guild.me).connect, 20.0)
+        refused = await discord.slash(stage.moderator, stage.alerts, "voice watch", channel=locked, timeout=30.0)
+        assert "give its role the permission Connect" in refused.embeds[0]["description"]
+        for channel in (vip, stage.lobby):
+            reply = await discord.slash(stage.moderator, stage.alerts, "voice watch", channel=channel, timeout=30.0)
+            assert "I join these by myself" in reply.content
+        ada, ben, *_ = stage.members.values()
+        await discord.voice_join(ada, stage.lobby)
+        running = await discord.wait_for(lambda: sessions.running(stage.guild.id), 20.0, what="the lobby to be covered")
+        await discord.voice_join(ben, vip)
+        await discord.wait_for(lambda: titles(stage), 30.0, what="the notice")
+        assert titles(stage) == ["I cannot enter a watched channel"]
+        assert sessions.running(stage.guild.id) is running
+        status = await discord.slash(stage.moderator, stage.alerts, "voice status", timeout=30.0)
+        (watched,) = [each["value"] for each in status.embeds[0]["fields"] if each["name"] == "Watched"]
+        assert f"<#{vip.id}> is full" in watched

@@ -9,6 +9,7 @@ import aiohttp
 import discord
 
 from bot.sources.discord import DiscordSource
+from bot.sources.entering import full, full_sentence, obstacle
 from bot.sources.notice import NOTICE, ChannelNotice
 from bot.sources.statuses import ChannelStatuses, StatusKeeper, VocalChannel
 from moderation.errors import AfkChannel, ConsentRequired, VoiceUnavailable
@@ -123,14 +124,8 @@ class DiscordVoiceGateway:
         if (other := guild.voice_client) is not None:
             where = getattr(other.channel, "id", channel.id)
             raise VoiceUnavailable(f"Earshot is already in <#{where}>, and can be in one channel of a server only. Make it leave first.")
-        if channel == guild.afk_channel:
-            raise VoiceUnavailable(f"<#{channel.id}> is this server's AFK channel, where nobody can speak. Choose another.")
-        allowed = channel.permissions_for(guild.me)
-        missing = [name for name, has in (("View Channel", allowed.view_channel), ("Connect", allowed.connect)) if not has]
-        if missing:
-            raise VoiceUnavailable(f"Earshot may not join <#{channel.id}>: give its role the permission {' and '.join(missing)} there.")
-        if _full(channel):
-            raise VoiceUnavailable(_full_sentence(channel))
+        if (found := obstacle(channel)) is not None:
+            raise VoiceUnavailable(found.why)
         return channel
 
     async def _connect(self, channel: VocalChannel, source: DiscordSource) -> None:
@@ -168,8 +163,8 @@ class DiscordVoiceGateway:
                 f"Discord's voice server for <#{channel.id}> refused Earshot again and again, last with close code {client.close_code} "
                 "(https://docs.discord.com/developers/topics/opcodes-and-status-codes#voice). Try again in a minute."
             )
-        if _full(channel):
-            return _full_sentence(channel)
+        if full(channel):
+            return full_sentence(channel)
         return (
             f"Discord did not let Earshot into <#{channel.id}> within {self._timeout:.0f} seconds. The channel may be full, "
             "or Discord's voice servers may be away: make room or give Earshot's role the permission Move Members there, then try again."
@@ -224,15 +219,3 @@ class DiscordVoiceGateway:
         told = self._told.pop(guild_id, None)
         if told is not None:
             await self._notice.withdraw(told)
-
-
-def _full(channel: VocalChannel) -> bool:
-    return bool(
-        channel.user_limit
-        and len(channel.voice_states) >= channel.user_limit
-        and not channel.permissions_for(channel.guild.me).move_members
-    )
-
-
-def _full_sentence(channel: VocalChannel) -> str:
-    return f"<#{channel.id}> is full. Make room, raise its user limit, or give Earshot's role the permission Move Members there."

@@ -10,6 +10,7 @@ from typing import TypeVar
 import pytest
 
 from moderation.broadcast import Broadcast
+from moderation.endings import pause_before
 from moderation.errors import ConsentRequired, ModerationError, VoiceDisconnected, VoiceRemoved, VoiceUnavailable
 from moderation.events import (
     SessionAbandoned,
@@ -26,7 +27,7 @@ from moderation.outages import MAX_MISSED, Outages
 from moderation.pipeline import Pipeline
 from moderation.sessions import SessionManager
 from moderation.settings import GuildSettings
-from moderation.supervisor import GIVE_UP_SECONDS, Supervisor, pause_before
+from moderation.supervisor import GIVE_UP_SECONDS, Supervisor
 from tests.fakes import FakeSink, FakeTranscriber
 from tests.fakes_live import WELL, FakeBoard, FakeCall, FakeGateway
 

@@ -1,30 +1,18 @@
 """Which watched channel gets the one seat, when the bot leaves by itself, and what is counted."""
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Collection, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
-from moderation.broadcast import Broadcast
 from moderation.errors import NotAllowed, NotFound, VoiceDisconnected, VoiceRemoved, VoiceUnavailable
 from moderation.minutes import SAVE_SECONDS
-from moderation.models import Session
-from moderation.pipeline import Pipeline
-from moderation.seats import Seat, Watched, choose
-from moderation.sessions import SessionManager
-from moderation.settings import GuildSettings
-from moderation.supervisor import Supervisor
-from moderation.watching import ALONE_SECONDS, MAX_WATCHED, Watch
-from tests.fakes import FakeTranscriber
-from tests.fakes_live import FakeBoard, FakeGateway
+from moderation.seats import Seat, choose
+from moderation.watched_server import ALONE_SECONDS
+from moderation.watching import MAX_WATCHED
+from tests.moderation.town import START, A, B, C, FakeWatchStore, town
 
 pytestmark = pytest.mark.unit
-
-START = datetime(2030, 1, 1, tzinfo=UTC)
-A, B, C = 81, 82, 83
 
 
 @pytest.mark.parametrize(
@@ -46,114 +34,6 @@ def test_the_first_channel_with_people_gets_the_seat(
     people: dict[int, int], held: set[int], current: int | None, wanted: int | None
 ) -> None:
     assert choose([A, B], people, held, current) == wanted
-
-
-class FakePresence:
-    """People by channel."""
-
-    def __init__(self) -> None:
-        self.inside: dict[int, int] = {}
-        self.unknown: set[int] = set()
-
-    def ready(self) -> bool:
-        return True
-
-    def knows(self, guild_id: int) -> bool:
-        return guild_id not in self.unknown
-
-    def people(self, guild_id: int, channel_id: int) -> int:
-        return self.inside.get(channel_id, 0)
-
-    def name(self, guild_id: int, channel_id: int) -> str:
-        return f"channel {channel_id}"
-
-
-class FakeWatchStore:
-    """Keeps both tables in memory."""
-
-    def __init__(self) -> None:
-        self.channels: dict[int, list[int]] = {}
-        self.counts: dict[int, Watched] = {}
-        self.taken: dict[int, Seat] = {}
-
-    async def watched(self) -> Sequence[Watched]:
-        return [self.counts.get(channel, Watched(guild, channel)) for guild, order in self.channels.items() for channel in order]
-
-    async def set_watched(self, guild_id: int, channels: Sequence[int]) -> None:
-        self.channels[guild_id] = list(channels)
-
-    async def save_counts(self, channels: Sequence[Watched]) -> None:
-        self.counts = {each.channel_id: each for each in channels}
-
-    async def seats(self) -> Sequence[Seat]:
-        return list(self.taken.values())
-
-    async def take_seat(self, seat: Seat) -> None:
-        self.taken[seat.guild_id] = seat
-
-    async def give_up_seat(self, guild_id: int) -> None:
-        self.taken.pop(guild_id, None)
-
-
-class FakeSteps:
-    """A clock that moves a second when the watch is told to look; others sleep for ever."""
-
-    def __init__(self, start: datetime) -> None:
-        self.now, self._turn, self._done = start, asyncio.Semaphore(0), asyncio.Semaphore(0)
-
-    async def sleep(self, seconds: float) -> None:
-        self._done.release()
-        await self._turn.acquire()
-
-    async def look(self, times: int = 1) -> None:
-        for _ in range(times):
-            await self._done.acquire()
-            self.now += timedelta(seconds=1)
-            self._turn.release()
-            while self._done.locked():  # noqa: ASYNC110 - the look has no event for its end
-                await asyncio.sleep(0)
-        for _ in range(20):  # sessions end and begin in tasks of their own
-            await asyncio.sleep(0)
-
-
-@dataclass
-class Town:
-    sessions: SessionManager
-    gateway: FakeGateway
-    presence: FakePresence
-    store: FakeWatchStore
-    steps: FakeSteps
-    supervisor: Supervisor
-    watch: Watch
-
-    def where(self) -> int | None:
-        running = self.sessions.running(7)
-        return running.session.channel_id if running is not None else None
-
-
-@contextlib.asynccontextmanager
-async def town(store: FakeWatchStore | None = None, start: datetime = START, unknown: Collection[int] = ()) -> AsyncIterator[Town]:
-    gateway, presence, steps, store = FakeGateway(), FakePresence(), FakeSteps(start), store or FakeWatchStore()
-    presence.unknown |= set(unknown)
-    events, settings = Broadcast(), GuildSettings(7)
-
-    async def pipeline(session: Session) -> Pipeline:
-        return Pipeline(session, FakeTranscriber(), (), events, lambda: settings)
-
-    async def soon(seconds: float) -> None:
-        await asyncio.sleep(0.001 * min(seconds, 1))
-
-    async with SessionManager(gateway, pipeline, events) as sessions:
-        supervisor = Supervisor(sessions, FakeBoard(), events, sleep=soon)
-        watch = Watch(sessions, supervisor, presence, store, now=lambda: steps.now, sleep=steps.sleep)
-        events.subscribe(supervisor)
-        events.subscribe(watch)
-        tasks = {asyncio.create_task(supervisor.run()), asyncio.create_task(watch.run())}
-        await asyncio.sleep(0.01)
-        yield Town(sessions, gateway, presence, store, steps, supervisor, watch)
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
 
 
 async def test_it_joins_when_people_come_and_goes_to_the_more_important_channel() -> None:

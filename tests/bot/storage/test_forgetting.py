@@ -83,7 +83,7 @@ async def is_told_that_somebody_was_not_heard(stage: Stage, user_id: int) -> Non
     assert running is not None
     missed = Missed(Speaker(user_id), running.session.started_at, running.session.started_at)
     before = len(stage.cards())
-    stage.app.services.supervisor._show(not_heard(running.session, [missed], f"{running.session.id} unheard 0"))
+    stage.app.services.supervisor.tell(not_heard(running.session, [missed], f"{running.session.id} unheard 0"))
     await until(lambda: len(stage.cards()) > before)
 
 
