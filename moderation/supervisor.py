@@ -169,8 +169,9 @@ class Supervisor:
         extra = {"session_id": lost.session.id, "attempt": lost.attempts}
         try:
             await self._sessions.start(lost.session.guild_id, lost.session.channel_id, lost.session.channel_name)
-        except NotAllowed:  # a moderator called the bot into a channel meanwhile
-            return True
+        except NotAllowed:  # a moderator called the bot into a channel meanwhile; that may fail yet
+            lost.why = ""
+            return self._sessions.running(lost.session.guild_id) is not None
         except ConsentRequired as error:
             lost.why, lost.hopeless = str(error), True
         except ModerationError as error:

@@ -71,14 +71,17 @@ class FakeLiveSource(FakeSource):
 
 
 class FakeGateway:
-    """Joins at once, or refuses."""
+    """Joins at once, or refuses; while `open` is not set, it takes its time."""
 
     def __init__(self, refusal: Exception | None = None) -> None:
         self.refusal, self.calls = refusal, list[FakeCall]()
         self.refused: dict[int, Exception] = {}
+        self.open = asyncio.Event()
+        self.open.set()
         self.make: Callable[[], FakeCall] = FakeCall
 
     async def join(self, session: Session) -> FakeCall:
+        await self.open.wait()
         await asyncio.sleep(0)
         if refusal := self.refused.get(session.channel_id, self.refusal):
             raise refusal
