@@ -38,6 +38,12 @@ class Running:
         """What is left out now because the machine is overloaded."""
         return self.pipeline.shed
 
+    @property
+    def hearing(self) -> bool:
+        """Whether what is said there is heard now."""
+        health = self.source.health()
+        return health.connected and health.listening and not health.server_deafened and self.shed is not Shed.CHANNEL
+
     def coverage(self) -> tuple[Coverage, ...]:
         """So far."""
         return self.pipeline.coverage()

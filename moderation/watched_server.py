@@ -76,14 +76,15 @@ class WatchedServer:
     def count(self, now: datetime, seconds: float) -> None:
         """So many seconds have passed."""
         running = self._running()
-        heard = running.session.channel_id if running is not None else None
+        current = running.session.channel_id if running is not None else None
         for channel in self.order:
             if not self._shared.presence.people(self.id, channel):
                 self.held.discard(channel)
                 self._over(channel)
-            elif channel == heard:
+                continue
+            if channel == current:
                 self._entered(channel)
-            else:
+            if channel != current or running is None or not running.hearing:
                 self._shared.minutes.of(self.id, channel, now).uncovered += seconds
 
     async def act(self) -> None:

@@ -8,6 +8,7 @@ from moderation.errors import DeliveryFailed
 from moderation.health import CallHealth
 from moderation.models import AudioFrame, Session, SourceItem, Speaker
 from moderation.notices import Notice
+from moderation.shedding import PATIENCE, RISE, Shed, Shedding
 from tests.fakes import FakeSource
 
 WELL = CallHealth(
@@ -29,6 +30,27 @@ WELL = CallHealth(
     server_deafened=False,
 )
 """A call without trouble, in channel 8."""
+
+
+ELSEWHERE = "elsewhere"
+
+
+def shared_machine() -> Shedding:
+    """What is left out, on a machine that another call shares."""
+    shedding = Shedding()
+    shedding.opened(ELSEWHERE)
+    return shedding
+
+
+def overload(shedding: Shedding) -> None:
+    """It becomes too slow for both calls: the newer one is left out."""
+    while shedding.level is not Shed.CHANNEL:
+        shedding.report(ELSEWHERE, 1, RISE[-1], PATIENCE)
+
+
+def relax(shedding: Shedding) -> None:
+    """It is fast enough again."""
+    shedding.idle(ELSEWHERE, 1)
 
 
 class FakeCall:

@@ -13,10 +13,11 @@ from moderation.pipeline import Pipeline
 from moderation.seats import Obstacle, Seat, Watched
 from moderation.sessions import SessionManager
 from moderation.settings import GuildSettings
+from moderation.shedding import Shedding
 from moderation.supervisor import Supervisor
 from moderation.watching import Watch
 from tests.fakes import FakeTranscriber
-from tests.fakes_live import FakeBoard, FakeGateway
+from tests.fakes_live import FakeBoard, FakeGateway, shared_machine
 
 START = datetime(2030, 1, 1, tzinfo=UTC)
 A, B, C = 81, 82, 83
@@ -104,6 +105,7 @@ class Town:
     supervisor: Supervisor
     watch: Watch
     board: FakeBoard
+    shedding: Shedding
 
     def where(self) -> int | None:
         running = self.sessions.running(7)
@@ -116,13 +118,13 @@ class Town:
 
 @contextlib.asynccontextmanager
 async def town(store: FakeWatchStore | None = None, start: datetime = START, unknown: Collection[int] = ()) -> AsyncIterator[Town]:
-    board = FakeBoard()
+    board, shedding = FakeBoard(), shared_machine()
     gateway, presence, steps, store = FakeGateway(), FakePresence(), FakeSteps(start), store or FakeWatchStore()
     presence.unknown |= set(unknown)
     events, settings = Broadcast(), GuildSettings(7)
 
     async def pipeline(session: Session) -> Pipeline:
-        return Pipeline(session, FakeTranscriber(), (), events, lambda: settings)
+        return Pipeline(session, FakeTranscriber(), (), events, lambda: settings, shedding=shedding)
 
     async def soon(seconds: float) -> None:
         await asyncio.sleep(0.001 * min(seconds, 1))
@@ -134,7 +136,7 @@ async def town(store: FakeWatchStore | None = None, start: datetime = START, unk
         events.subscribe(watch)
         tasks = {asyncio.create_task(supervisor.run()), asyncio.create_task(watch.run())}
         await asyncio.sleep(0.01)
-        yield Town(sessions, gateway, presence, store, steps, supervisor, watch, board)
+        yield Town(sessions, gateway, presence, store, steps, supervisor, watch, board, shedding)
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
