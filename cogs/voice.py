@@ -43,10 +43,14 @@ class Voice(commands.GroupCog, group_name="voice", group_description="Listen to 
         await interaction.response.defer(ephemeral=True, thinking=True)
         guild_id = interaction.guild_id or 0
         if (lost := await self._services.supervisor.stop(guild_id)) is not None:
+            await self._services.sessions.stop(guild_id)
             await interaction.followup.send(f"I no longer try to return to <#{lost.channel_id}>.", ephemeral=True)
             return
-        running = self._services.sessions.running(guild_id)
+        running, joining = self._services.sessions.running(guild_id), self._services.sessions.joining(guild_id)
         coverage = await self._services.sessions.stop(guild_id)
+        if running is None and joining:
+            await interaction.followup.send("I was joining a channel; I stopped that.", ephemeral=True)
+            return
         if running is None or coverage is None:
             raise NotFound("I am not in a voice channel of this server. `/voice join` brings me into one.")
         embed = status_panel(running.session, coverage)

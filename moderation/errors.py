@@ -22,6 +22,7 @@
     ├── DeliveryFailed           delivery-failed       (retryable?)
     ├── ConsentRequired          consent-required      (the channel could not be told)
     ├── NotAllowed               not-allowed
+    │   └── JoinStopped          join-stopped          (a join under way, by `/voice leave`)
     ├── InvalidInput             invalid-input
     │   └── InvalidProduct       invalid-product       (a name or a price that cannot be)
     ├── AlreadyExists            already-exists
@@ -205,6 +206,12 @@ class NotAllowed(ModerationError):
     """The caller, or the bot, lacks a permission; the message names it."""
 
     code = "not-allowed"
+
+
+class JoinStopped(NotAllowed):
+    """Somebody sent the bot away while it joined."""
+
+    code = "join-stopped"
 
 
 class InvalidInput(ModerationError):

@@ -10,7 +10,7 @@ from typing import Self
 from uuid import uuid4
 
 from moderation.context import REQUEST_ID, SESSION_ID, bound
-from moderation.errors import ModerationError, NotAllowed, SourceError
+from moderation.errors import JoinStopped, ModerationError, NotAllowed, SourceError
 from moderation.events import SessionEnded, SessionMoved, SessionStarted
 from moderation.models import Coverage, Session
 from moderation.pipeline import Pipeline
@@ -65,7 +65,7 @@ class SessionManager:
         self._sink = sink
         self._now = now
         self._running: dict[int, Running] = {}
-        self._joining: set[int] = set()
+        self._joining: dict[int, asyncio.Task[None]] = {}
         self._group = asyncio.TaskGroup()
 
     async def __aenter__(self) -> Self:
@@ -73,7 +73,7 @@ class SessionManager:
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        stops = (self.stop(guild_id, reason="shutdown") for guild_id in list(self._running))
+        stops = (self.stop(guild_id, reason="shutdown") for guild_id in {*self._running, *self._joining})
         for outcome in await asyncio.gather(*stops, return_exceptions=True):
             if isinstance(outcome, Exception):
                 log.error("a session did not stop cleanly", extra={"error": type(outcome).__name__})
@@ -82,6 +82,10 @@ class SessionManager:
     def running(self, guild_id: int) -> Running | None:
         """The guild's session, if one is going on."""
         return self._running.get(guild_id)
+
+    def joining(self, guild_id: int) -> bool:
+        """Whether a channel of the guild is being joined."""
+        return guild_id in self._joining
 
     def all(self) -> tuple[Running, ...]:
         """Every session that is going on."""
@@ -93,27 +97,42 @@ class SessionManager:
     async def start(self, guild_id: int, channel_id: int, channel_name: str = "") -> Session:
         """Join, tell the channel, listen.
 
-        Raises `NotAllowed` when the guild already has a session, `VoiceUnavailable` and `ConsentRequired` from joining.
+        Raises `NotAllowed` when the guild already has a session, `JoinStopped` when `stop` came before it was there, `VoiceUnavailable` and
+        `ConsentRequired` from joining.
         """
-        running = self._running.get(guild_id)
-        if running or guild_id in self._joining:
+        running, joining = self._running.get(guild_id), self._joining.get(guild_id)
+        if running or joining:
             place = f"in <#{running.session.channel_id}>" if running else "joining a channel"
             raise NotAllowed(f"I am already {place}: a bot can be in one voice channel of a server at a time. Use `/voice leave` first.")
-        self._joining.add(guild_id)
+        session = Session(uuid4().hex, guild_id, channel_id, self._now(), channel_name)
+        joining = self._joining[guild_id] = asyncio.create_task(self._join(session), name=f"join {session.id}")
         try:
-            session = Session(uuid4().hex, guild_id, channel_id, self._now(), channel_name)
-            pipeline = await self._pipeline(session)
-            with bound(SESSION_ID, session.id), bound(REQUEST_ID, ""):  # tasks that start here outlive the request
-                source = await self._gateway.join(session)
-                task = self._group.create_task(self._run(guild_id, session, source, pipeline), name=f"session {session.id}")
-            self._running[guild_id] = Running(session, source, pipeline, task)
+            await asyncio.wait({joining})
         finally:
-            self._joining.discard(guild_id)
+            if not joining.done():  # nobody waits for it any more
+                joining.cancel()
+                await asyncio.wait({joining})
+                _ = joining.cancelled() or joining.exception()
+            del self._joining[guild_id]
+        if joining.cancelled():
+            raise JoinStopped(f"I was sent away while I joined <#{channel_id}>.")
+        joining.result()
         log.info("session started", extra={"session_id": session.id, "guild_id": guild_id, "channel_id": channel_id})
         return session
 
+    async def _join(self, session: Session) -> None:
+        pipeline = await self._pipeline(session)
+        with bound(SESSION_ID, session.id), bound(REQUEST_ID, ""):  # tasks that start here outlive the request
+            source = await self._gateway.join(session)
+            task = self._group.create_task(self._run(session.guild_id, session, source, pipeline), name=f"session {session.id}")
+        self._running[session.guild_id] = Running(session, source, pipeline, task)
+
     async def stop(self, guild_id: int, reason: str = "stopped") -> tuple[Coverage, ...] | None:
-        """Leave, after the last words are finished; what was heard, or None when there was no session."""
+        """Leave, after the last words are finished, or give up joining; what was heard, or None when there was no session."""
+        joining = self._joining.get(guild_id)
+        if joining is not None:
+            joining.cancel()
+            await asyncio.wait({joining})
         running = self._running.get(guild_id)
         if running is None:
             return None

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from moderation import notices
 from moderation.endings import SWITCHED
-from moderation.errors import ModerationError
+from moderation.errors import JoinStopped, ModerationError
 from moderation.minutes import MinuteBook
 from moderation.ports import Presence
 from moderation.refusals import Refusal, Refusals
@@ -129,9 +129,9 @@ class WatchedServer:
         await self._join(running.session.channel_id)
 
     async def _join(self, channel_id: int, *, left: bool = False) -> bool:
-        """Whether the bot listens now, there or where a moderator called it meanwhile. `left`: another call was left for this."""
+        """Whether nothing more is to be done: the bot is there, or where a moderator wants it. `left`: another call was left for this."""
         shared = self._shared
-        if self._running() is not None:
+        if self._running() is not None or shared.sessions.joining(self.id):
             return True
         name = shared.presence.name(self.id, channel_id)
         shared.seats.take(Seat(self.id, channel_id, name, by_watch=True))
@@ -139,6 +139,10 @@ class WatchedServer:
         try:
             await shared.sessions.start(self.id, channel_id, name)
             self._alone_since = None
+            return True
+        except JoinStopped:
+            self.held.add(channel_id)
+            shared.seats.give_up(self.id)
             return True
         except ModerationError as error:
             log.warning("a watched channel could not be entered", extra={"channel_id": channel_id, "code": error.code})

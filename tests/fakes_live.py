@@ -98,11 +98,13 @@ class FakeGateway:
     def __init__(self, refusal: Exception | None = None) -> None:
         self.refusal, self.calls = refusal, list[FakeCall]()
         self.refused: dict[int, Exception] = {}
+        self.asked: list[int] = []
         self.open = asyncio.Event()
         self.open.set()
         self.make: Callable[[], FakeCall] = FakeCall
 
     async def join(self, session: Session) -> FakeCall:
+        self.asked.append(session.channel_id)
         await self.open.wait()
         await asyncio.sleep(0)
         if refusal := self.refused.get(session.channel_id, self.refusal):

@@ -1,5 +1,6 @@
 """The whole bot in the loopback world: what moderators are told of the bot gets through, and nothing in its way ends the bot."""
 
+import asyncio
 import functools
 import operator
 from collections.abc import AsyncIterator
@@ -113,3 +114,19 @@ async def test_a_watched_channel_that_is_full_costs_no_other_call(tmp_path: Path
         status = await discord.slash(stage.moderator, stage.alerts, "voice status", timeout=30.0)
         (watched,) = [each["value"] for each in status.embeds[0]["fields"] if each["name"] == "Watched"]
         assert f"<#{vip.id}> is full" in watched
+
+
+@pytest.mark.integration
+async def test_leave_stops_a_join_under_way(tmp_path: Path) -> None:
+    async with open_stage(tmp_path) as stage:
+        stage.discord.voice_states.servers_down = True
+        join = asyncio.create_task(stage.discord.slash(stage.moderator, stage.alerts, "voice join", channel=stage.lobby, timeout=60.0))
+        await stage.discord.wait_for(lambda: stage.app.services.sessions.joining(stage.guild.id), 30.0, what="the join")
+        left = await stage.discord.slash(stage.moderator, stage.alerts, "voice leave", timeout=60.0)
+        assert "I stopped that" in left.content
+        assert "sent away while I joined" in (await join).embeds[0]["description"]
+        stage.discord.voice_states.servers_down = False
+        assert not len(stage.app.services.sessions)
+        assert not stage.guild.voice_states.get(stage.discord.world.bot.id)
+        reply = await stage.discord.slash(stage.moderator, stage.alerts, "voice join", channel=stage.lobby, timeout=60.0)
+        assert "I listen in" in reply.content
