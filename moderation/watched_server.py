@@ -1,8 +1,9 @@
 """One server's watched channels: which of them gets the seat, what is done when it cannot be entered, and when the bot leaves."""
 
+import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from moderation import notices
@@ -18,6 +19,8 @@ from moderation.supervisor import TELL_ATTEMPTS, Supervisor
 
 log = logging.getLogger(__name__)
 
+MAX_AT_ONCE = 16
+"""Servers in which the bot enters or leaves a channel at the same time; the others wait their turn."""
 ALONE_SECONDS = 120.0
 """With nobody but bots in the channel for so long, the bot leaves."""
 
@@ -33,6 +36,7 @@ class Shared:
     seats: SeatBook
     now: Callable[[], datetime]
     """Wall time, UTC."""
+    room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_AT_ONCE))
 
 
 class WatchedServer:
@@ -88,7 +92,7 @@ class WatchedServer:
                 self._shared.minutes.of(self.id, channel, now).uncovered += seconds
 
     async def act(self) -> None:
-        """Enter the channel that is to be entered now, or leave."""
+        """Enter the channel that is to be entered now, or leave. Not to be called again before it has returned."""
         shared, running = self._shared, self._running()
         if shared.supervisor.returning(self.id) is not None:
             return
@@ -121,12 +125,15 @@ class WatchedServer:
             self._refused(wanted, obstacle.why)
 
     async def _enter(self, channel_id: int, running: Running | None) -> None:
-        if running is not None:
-            await self._shared.sessions.stop(self.id, SWITCHED)
-        if await self._join(channel_id, left=running is not None) or running is None:
-            return
-        log.warning("going back to the channel before", extra={"channel_id": running.session.channel_id})
-        await self._join(running.session.channel_id)
+        async with self._shared.room:
+            if self._running() is not running:  # a moderator was quicker
+                return
+            if running is not None:
+                await self._shared.sessions.stop(self.id, SWITCHED)
+            if await self._join(channel_id, left=running is not None) or running is None:
+                return
+            log.warning("going back to the channel before", extra={"channel_id": running.session.channel_id})
+            await self._join(running.session.channel_id)
 
     async def _join(self, channel_id: int, *, left: bool = False) -> bool:
         """Whether nothing more is to be done: the bot is there, or where a moderator wants it. `left`: another call was left for this."""
@@ -183,4 +190,5 @@ class WatchedServer:
             self._alone_since = now
         elif (now - self._alone_since).total_seconds() >= ALONE_SECONDS:
             self._alone_since = None
-            await self._shared.sessions.stop(self.id, "alone")
+            async with self._shared.room:
+                await self._shared.sessions.stop(self.id, "alone")

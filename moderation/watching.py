@@ -54,6 +54,9 @@ class Watch:
         self._minutes = MinuteBook(store, now())
         self._seats = SeatBook(store)
         self._shared = Shared(sessions, supervisor, presence, self._minutes, self._seats, now)
+        self._group = asyncio.TaskGroup()
+        self._acting: dict[int, asyncio.Task[None]] = {}
+        """By server: at most one at a time."""
         self._awaited: list[Seat] = []
 
     # What moderators ask for.
@@ -117,21 +120,18 @@ class Watch:
         try:
             while not (self._loaded or (self._presence.ready() and await self._load())):
                 await self._sleep(READY_SECONDS)
-            before = self._now()
-            while True:
-                await self._sleep(LOOK_SECONDS)
-                now = self._now()
-                self._restore()
-                for server in list(self._servers.values()):
-                    try:
-                        server.count(now, (now - before).total_seconds())
-                        await server.act()
-                    except Exception:  # one server's trouble must not end the other calls
-                        log.exception("a server could not be looked at", extra={"guild_id": server.id})
-                before = now
-                await self._seats.save()
-                if self._minutes.due(now):
-                    await self._minutes.save(now)
+            async with asyncio.TaskGroup() as self._group:
+                before = self._now()
+                while True:
+                    await self._sleep(LOOK_SECONDS)
+                    now = self._now()
+                    self._restore()
+                    for server in list(self._servers.values()):
+                        self._look(server, now, (now - before).total_seconds())
+                    before = now
+                    await self._seats.save()
+                    if self._minutes.due(now):
+                        await self._minutes.save(now)
         finally:
             await self._seats.save()
             await self._minutes.save(self._now())
@@ -160,6 +160,23 @@ class Watch:
             self._awaited.remove(seat)
             if self._seats.of(seat.guild_id) == seat and self._sessions.running(seat.guild_id) is None:
                 self._supervisor.restore(seat.guild_id, seat.channel_id, seat.channel_name)
+
+    def _look(self, server: WatchedServer, now: datetime, seconds: float) -> None:
+        """Count, and act unless that still goes on. One server's trouble must neither end nor hold up the other calls."""
+        try:
+            server.count(now, seconds)
+        except Exception:
+            log.exception("a server could not be looked at", extra={"guild_id": server.id})
+        if server.id not in self._acting:
+            self._acting[server.id] = self._group.create_task(self._act(server), name=f"watch {server.id}")
+
+    async def _act(self, server: WatchedServer) -> None:
+        try:
+            await server.act()
+        except Exception:
+            log.exception("a server could not be looked after", extra={"guild_id": server.id})
+        finally:
+            del self._acting[server.id]
 
     def _check_loaded(self) -> None:
         if not self._loaded:

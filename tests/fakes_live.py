@@ -98,6 +98,7 @@ class FakeGateway:
     def __init__(self, refusal: Exception | None = None) -> None:
         self.refusal, self.calls = refusal, list[FakeCall]()
         self.refused: dict[int, Exception] = {}
+        self.slow: dict[int, asyncio.Event] = {}
         self.asked: list[int] = []
         self.open = asyncio.Event()
         self.open.set()
@@ -105,7 +106,7 @@ class FakeGateway:
 
     async def join(self, session: Session) -> FakeCall:
         self.asked.append(session.channel_id)
-        await self.open.wait()
+        await self.slow.get(session.channel_id, self.open).wait()
         await asyncio.sleep(0)
         if refusal := self.refused.get(session.channel_id, self.refusal):
             raise refusal

@@ -117,9 +117,11 @@ class Town:
 
 
 @contextlib.asynccontextmanager
-async def town(store: FakeWatchStore | None = None, start: datetime = START, unknown: Collection[int] = ()) -> AsyncIterator[Town]:
+async def town(
+    store: FakeWatchStore | None = None, start: datetime = START, unknown: Collection[int] = (), presence: FakePresence | None = None
+) -> AsyncIterator[Town]:
     board, shedding = FakeBoard(), shared_machine()
-    gateway, presence, steps, store = FakeGateway(), FakePresence(), FakeSteps(start), store or FakeWatchStore()
+    gateway, presence, steps, store = FakeGateway(), presence or FakePresence(), FakeSteps(start), store or FakeWatchStore()
     presence.unknown |= set(unknown)
     events, settings = Broadcast(), GuildSettings(7)
 
