@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -47,16 +47,23 @@ class WatchedServer:
         self.order: tuple[int, ...] = ()
         self.held: set[int] = set()
         """A moderator sent the bot away from there: not entered again before everybody has left."""
+        self.changing = asyncio.Lock()
+        """Held while `order` is changed and saved."""
         self._shared = shared
         self._refusals = Refusals()
         self._alone_since: datetime | None = None
 
-    def set_order(self, order: tuple[int, ...]) -> None:
+    def deleted(self) -> set[int]:
+        """Watched channels that are no more."""
+        presence = self._shared.presence
+        return {channel for channel in self.order if not presence.name(self.id, channel)} if presence.knows(self.id) else set()
+
+    def set_order(self, order: Sequence[int]) -> None:
         """These are watched from now on."""
         for channel in set(self.order) - set(order):
             self._over(channel)
             self._shared.minutes.drop(self.id, channel)
-        self.order = order
+        self.order = tuple(order)
         self._refusals.keep(order)
 
     def report(self) -> list[WatchedReport]:

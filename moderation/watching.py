@@ -67,26 +67,31 @@ class Watch:
         if (obstacle := self._presence.obstacle(guild_id, channel_id)) is not None and obstacle.lasting:
             raise NotAllowed(obstacle.why)
         server = self._server(guild_id)
+        async with server.changing:
+            return await self._insert(server, channel_id, priority)
+
+    async def _insert(self, server: WatchedServer, channel_id: int, priority: int | None) -> Sequence[int]:
         order = [channel for channel in server.order if channel != channel_id]
         if len(order) >= MAX_WATCHED:
             raise NotAllowed(f"{MAX_WATCHED} channels are watched already, the most there can be. `/voice unwatch` one first.")
         before = server.order.index(channel_id) if channel_id in server.order else len(order)
         order.insert(before if priority is None else priority - 1, channel_id)
-        await self._store.set_watched(guild_id, order)
-        server.set_order(tuple(order))
+        await self._store.set_watched(server.id, order)
+        server.set_order(order)
         server.held.discard(channel_id)
-        self._minutes.of(guild_id, channel_id, self._now())
+        self._minutes.of(server.id, channel_id, self._now())
         return server.order
 
     async def unwatch(self, guild_id: int, channel_id: int) -> None:
         """No longer join it by itself; a session there goes on. Raises `NotFound`."""
         self._check_loaded()
         server = self._server(guild_id)
-        if channel_id not in server.order:
-            raise NotFound(f"<#{channel_id}> is not watched. `/voice status` lists what is.")
-        order = [channel for channel in server.order if channel != channel_id]
-        await self._store.set_watched(guild_id, order)
-        server.set_order(tuple(order))
+        async with server.changing:
+            if channel_id not in server.order:
+                raise NotFound(f"<#{channel_id}> is not watched. `/voice status` lists what is.")
+            order = [channel for channel in server.order if channel != channel_id]
+            await self._store.set_watched(guild_id, order)
+            server.set_order(order)
 
     @property
     def ready(self) -> bool:
@@ -144,7 +149,7 @@ class Watch:
             return False
         for each in watched:
             server = self._server(each.guild_id)
-            server.set_order((*server.order, each.channel_id))
+            server.set_order([*server.order, each.channel_id])
         self._minutes.load(watched, self._now())
         for seat in seats:
             if self._sessions.running(seat.guild_id) is None:
@@ -172,11 +177,25 @@ class Watch:
 
     async def _act(self, server: WatchedServer) -> None:
         try:
+            await self._drop_deleted(server)
             await server.act()
         except Exception:
             log.exception("a server could not be looked after", extra={"guild_id": server.id})
         finally:
             del self._acting[server.id]
+
+    async def _drop_deleted(self, server: WatchedServer) -> None:
+        """Channels that were deleted, now or while the bot was away, are watched no more."""
+        if not server.deleted():
+            return
+        async with server.changing:
+            deleted = server.deleted()
+            server.set_order([channel for channel in server.order if channel not in deleted])
+            log.info("watched channels were deleted", extra={"guild_id": server.id, "channels": len(deleted)})
+            try:
+                await self._store.set_watched(server.id, server.order)
+            except StorageError as error:  # the next start finds them deleted again
+                log.error("that watched channels were deleted was not saved", extra={"guild_id": server.id, "code": error.code})
 
     def _check_loaded(self) -> None:
         if not self._loaded:

@@ -130,3 +130,16 @@ async def test_leave_stops_a_join_under_way(tmp_path: Path) -> None:
         assert not stage.guild.voice_states.get(stage.discord.world.bot.id)
         reply = await stage.discord.slash(stage.moderator, stage.alerts, "voice join", channel=stage.lobby, timeout=60.0)
         assert "I listen in" in reply.content
+
+
+@pytest.mark.integration
+async def test_a_watched_channel_that_is_deleted_is_watched_no_more(tmp_path: Path) -> None:
+    async with open_stage(tmp_path) as stage:
+        watch, gone = stage.app.services.watch, stage.discord.add_voice_channel(stage.guild, "Gone soon")
+        guild = stage.app.client.get_guild(stage.guild.id)
+        assert guild is not None
+        await stage.discord.wait_for(lambda: watch.ready and guild.get_channel(gone.id), 30.0)
+        for channel in (gone, stage.lobby):
+            await stage.discord.slash(stage.moderator, stage.alerts, "voice watch", channel=channel, timeout=30.0)
+        stage.discord.remove_channel(gone)
+        await stage.discord.wait_for(lambda: [w.channel_id for w in watch.report(stage.guild.id)] == [stage.lobby.id], 30.0)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from moderation.broadcast import Broadcast
+from moderation.errors import StorageError
 from moderation.models import Session
 from moderation.notices import Notice
 from moderation.pipeline import Pipeline
@@ -29,6 +30,7 @@ class FakePresence:
     def __init__(self) -> None:
         self.inside: dict[int, int] = {}
         self.unknown: set[int] = set()
+        self.deleted: set[int] = set()
         self.obstacles: dict[int, Obstacle] = {}
 
     def ready(self) -> bool:
@@ -41,7 +43,7 @@ class FakePresence:
         return self.inside.get(channel_id, 0)
 
     def name(self, guild_id: int, channel_id: int) -> str:
-        return f"channel {channel_id}"
+        return "" if channel_id in self.deleted else f"channel {channel_id}"
 
     def obstacle(self, guild_id: int, channel_id: int) -> Obstacle | None:
         return self.obstacles.get(channel_id)
@@ -52,6 +54,7 @@ class FakeWatchStore:
 
     def __init__(self) -> None:
         self.channels: dict[int, list[int]] = {}
+        self.away = False
         self.counts: dict[int, Watched] = {}
         self.taken: dict[int, Seat] = {}
 
@@ -59,6 +62,8 @@ class FakeWatchStore:
         return [self.counts.get(channel, Watched(guild, channel)) for guild, order in self.channels.items() for channel in order]
 
     async def set_watched(self, guild_id: int, channels: Sequence[int]) -> None:
+        if self.away:
+            raise StorageError("away")
         self.channels[guild_id] = list(channels)
 
     async def save_counts(self, channels: Sequence[Watched]) -> None:
