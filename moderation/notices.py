@@ -92,6 +92,19 @@ def deafened(session: Session, since: datetime, until: datetime | None, key: str
     return Notice(key, session.guild_id, "No longer server-deafened", text, Grade.MENDED)
 
 
+def left_out(session: Session, since: datetime, until: datetime | None, key: str) -> Notice:
+    """The machine is too slow for all calls, and this one is left out."""
+    place = f"<#{session.channel_id}>"
+    if until is None:
+        text = (
+            f"This machine is overloaded. So that the other calls are heard, nobody in {place} is, since {_at(since)}. "
+            "It ends by itself; listen yourself if it matters. Whoever runs this bot should give it more processors."
+        )
+        return Notice(key, session.guild_id, "This channel is not heard", text, Grade.TROUBLE)
+    text = f"From {_at(since)} to {_at(until)} this machine was overloaded, and nobody in {place} was heard."
+    return Notice(key, session.guild_id, "This channel was not heard for a while", text, Grade.MENDED)
+
+
 def lost(session: Session, since: datetime, attempts: int, why: str, key: str) -> Notice:
     """The call is lost and joining again is tried."""
     text = (

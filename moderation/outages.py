@@ -18,7 +18,7 @@ MAX_MISSED = 200
 
 @dataclass(slots=True)
 class Outages:
-    """Of one session. At most one notice about speech at a time, and one about deafening, each edited as it changes."""
+    """Of one session. At most one notice about speech at a time, one about deafening, one about overload, each edited as it changes."""
 
     session: Session
     tell_after: float = TELL_SECONDS
@@ -26,10 +26,12 @@ class Outages:
     _deaf: dict[int, Missed] = field(default_factory=dict)
     _told: list[Missed] = field(default_factory=list)
     _deafened: datetime | None = None
+    _left_out_since: datetime | None = None
+    _left_out_told: bool = False
     _number: int = 0
 
-    def look(self, health: CallHealth, now: datetime) -> Iterator[Event | Notice]:
-        """`now`: UTC. What is new since the last look."""
+    def look(self, health: CallHealth, now: datetime, *, left_out: bool = False) -> Iterator[Event | Notice]:
+        """`now`: UTC. `left_out`: nothing of the channel is heard because the machine is overloaded. What is new since the last look."""
         unheard = {each.speaker.id: each for each in health.unheard}
         for speaker_id, each in unheard.items():
             if speaker_id not in self._deaf:
@@ -41,9 +43,11 @@ class Outages:
             yield SpeakerHeardAgain(self.session, missed.speaker, missed.since, (now - missed.since).total_seconds())
         yield from self._notice(recovered, now)
         yield from self._deafening(health.server_deafened, now)
+        yield from self._leaving_out(left_out, now)
 
-    def end(self) -> Iterator[Notice]:
-        """The session is over: what the standing notice says from now on."""
+    def end(self, now: datetime) -> Iterator[Notice]:
+        """The session is over: what the standing notices say from now on."""
+        yield from self._leaving_out(False, now)
         if any(missed.until is None for missed in self._told):
             yield notices.not_heard(self.session, self._told, self._key("unheard"), over=True)
 
@@ -80,6 +84,21 @@ class Outages:
             since, self._deafened = self._deafened, None
             yield notices.deafened(self.session, since, now, self._key("deafened"))
             self._number += 1
+
+    def _leaving_out(self, left_out: bool, now: datetime) -> Iterator[Notice]:
+        """One message a session: overload comes and goes."""
+        if left_out and self._left_out_since is None:
+            self._left_out_since = now
+        if self._left_out_since is None or (now - self._left_out_since).total_seconds() < self.tell_after:
+            if not left_out:
+                self._left_out_since = None
+            return
+        if left_out and not self._left_out_told:
+            self._left_out_told = True
+            yield notices.left_out(self.session, self._left_out_since, None, f"{self.session.id} left-out")
+        elif not left_out:
+            since, self._left_out_since, self._left_out_told = self._left_out_since, None, False
+            yield notices.left_out(self.session, since, now, f"{self.session.id} left-out")
 
     def _key(self, what: str) -> str:
         return f"{self.session.id} {what} {self._number}"

@@ -21,6 +21,7 @@ from moderation.notices import Notice
 from moderation.outages import Outages
 from moderation.ports import NoticeBoard, Sink
 from moderation.sessions import Running, SessionManager
+from moderation.shedding import Shed
 from moderation.standing import StandingMessage
 
 log = logging.getLogger(__name__)
@@ -133,7 +134,7 @@ class Supervisor:
             return
         session = event.session
         outages = self._outages.pop(session.id, None)
-        for notice in outages.end() if outages is not None else ():
+        for notice in outages.end(self._now()) if outages is not None else ():
             self.tell(notice)
         if comes_back(event.reason):
             await self._sink.emit(SessionInterrupted(session, event.reason))
@@ -223,7 +224,7 @@ class Supervisor:
         for each in health.unheard:
             if each.speaker.id:
                 running.pipeline.missed(each.speaker.id)
-        for news in outages.look(health, self._now()):
+        for news in outages.look(health, self._now(), left_out=running.shed is Shed.CHANNEL):
             if isinstance(news, Notice):
                 self.tell(news)
             else:

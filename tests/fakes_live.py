@@ -8,7 +8,7 @@ from moderation.errors import DeliveryFailed
 from moderation.health import CallHealth
 from moderation.models import AudioFrame, Session, SourceItem, Speaker
 from moderation.notices import Notice
-from moderation.shedding import PATIENCE, RISE, Shed, Shedding
+from moderation.shedding import CALM, PATIENCE, RISE, Shed, Shedding
 from tests.fakes import FakeSource
 
 WELL = CallHealth(
@@ -50,7 +50,8 @@ def overload(shedding: Shedding) -> None:
 
 def relax(shedding: Shedding) -> None:
     """It is fast enough again."""
-    shedding.idle(ELSEWHERE, 1)
+    while shedding.level is not Shed.NOTHING:
+        shedding.report(ELSEWHERE, 1, 0.0, CALM)
 
 
 class FakeCall:

@@ -27,9 +27,10 @@ from moderation.outages import MAX_MISSED, Outages
 from moderation.pipeline import Pipeline
 from moderation.sessions import SessionManager
 from moderation.settings import GuildSettings
+from moderation.shedding import Shedding
 from moderation.supervisor import GIVE_UP_SECONDS, Supervisor
 from tests.fakes import FakeSink, FakeTranscriber
-from tests.fakes_live import WELL, FakeBoard, FakeCall, FakeGateway
+from tests.fakes_live import WELL, FakeBoard, FakeCall, FakeGateway, shared_machine
 
 pytestmark = pytest.mark.unit
 
@@ -62,6 +63,7 @@ class Night:
     time: FakeTime
     sessions: SessionManager
     supervisor: Supervisor
+    shedding: Shedding
     events: Broadcast = field(default_factory=Broadcast)
 
     @property
@@ -87,10 +89,10 @@ async def until(condition: Callable[[], object]) -> None:
 async def night(*, looking: bool = False, refusals: int = 0) -> AsyncIterator[Night]:
     gateway, sink, board, time, settings = FakeGateway(), FakeSink(), FakeBoard(refusals), FakeTime(), GuildSettings(7)
     events = Broadcast(sink)
-    time.looking = looking
+    time.looking, shedding = looking, shared_machine()
 
     async def pipeline(session: Session) -> Pipeline:
-        return Pipeline(session, FakeTranscriber(), (), events, lambda: settings)
+        return Pipeline(session, FakeTranscriber(), (), events, lambda: settings, shedding=shedding)
 
     async with SessionManager(gateway, pipeline, events, lambda: time.now) as sessions:
         supervisor = Supervisor(sessions, board, events, now=lambda: time.now, sleep=time.sleep)
@@ -98,7 +100,7 @@ async def night(*, looking: bool = False, refusals: int = 0) -> AsyncIterator[Ni
         running = asyncio.create_task(supervisor.run())
         await asyncio.sleep(0)
         await sessions.start(7, 8, "General")
-        yield Night(gateway, sink, board, time, sessions, supervisor, events)
+        yield Night(gateway, sink, board, time, sessions, supervisor, shedding, events)
         running.cancel()
         await asyncio.wait({running})
 
@@ -292,9 +294,9 @@ def test_a_second_deaf_speaker_is_the_same_message_and_a_later_outage_another() 
 def test_a_session_that_ends_deaf_says_so_in_the_same_message() -> None:
     outages = Outages(SESSION)
     (first,) = notices(outages.look(replace(WELL, unheard=deaf(11.0)), after(20)))
-    (last,) = outages.end()
+    (last,) = outages.end(after(99))
     assert (last.key, last.grade) == (first.key, Grade.ENDED)
-    assert not list(Outages(SESSION).end())
+    assert not list(Outages(SESSION).end(after(99)))
 
 
 def test_many_outages_stay_one_bounded_message() -> None:
