@@ -143,7 +143,17 @@ async def open_application(settings: Settings, *, connector: aiohttp.BaseConnect
             stack, background, client=client, core=core, stores=stores, events=events, evidence=evidence, private=private
         )
         calls = Calls(live.sessions.running)
-        metrics.watch_calls(Parts(calls, dispatcher, stores.recorder, live.shedding, evidence, *webhooks), events, client)
+        counting = Parts(
+            calls=calls,
+            dispatcher=dispatcher,
+            recorder=stores.recorder,
+            shedding=live.shedding,
+            evidence=evidence,
+            webhooks=webhooks[0] if webhooks else None,
+            notices=live.supervisor.messages,
+            background=background,
+        )
+        metrics.watch_calls(counting, events, client)
         feed = Feed(live.sessions.all, private.register.accept)
         memory: dict[str, Forget] = {"figures": metrics.meters.forget, "audio in memory": evidence.forget, "listeners": feed.forget}
         forgetting = _forgetting(live, stores, private, dispatchers=[dispatcher, *webhooks], memory=memory)

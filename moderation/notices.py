@@ -1,14 +1,12 @@
 """What moderators must know about the bot itself: that it does not hear somebody, lost a call, is back, or gave up. Pure sentences."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
 from moderation.models import Session, Speaker
 
-WATCH = "watch"
-"""How keys of notices begin that belong to no session."""
 MAX_NAMED = 10
 """Speakers named in one notice; the rest are a number."""
 
@@ -78,6 +76,11 @@ def forgotten(session: Session, key: str) -> Notice:
     """All whom a notice named had their data deleted."""
     text = f"In <#{session.channel_id}> somebody was not heard for a while. Who it was is removed at their request."
     return Notice(key, session.guild_id, "I could not hear somebody", text, Grade.ENDED)
+
+
+def without(notice: Notice, user_id: int) -> Notice:
+    """The same, but it does not name that member."""
+    return replace(notice, text=notice.text.replace(f"<@{user_id}>", "a member"), names=notice.names - {user_id})
 
 
 def deafened(session: Session, since: datetime, until: datetime | None, key: str) -> Notice:
@@ -155,7 +158,7 @@ def entered(guild_id: int, channel_id: int, since: datetime, until: datetime) ->
 
 
 def _watch_key(guild_id: int, channel_id: int, since: datetime) -> str:
-    return f"{WATCH} {guild_id} {channel_id} {since.timestamp():.0f}"
+    return f"watch {guild_id} {channel_id} {since.timestamp():.0f}"
 
 
 def _line(missed: Missed) -> str:

@@ -12,10 +12,11 @@ from moderation.errors import JoinStopped, ModerationError
 from moderation.minutes import MinuteBook
 from moderation.ports import Presence
 from moderation.refusals import Refusal, Refusals
+from moderation.returning import TELL_ATTEMPTS
 from moderation.seating import SeatBook
 from moderation.seats import Seat, WatchedReport, choose
 from moderation.sessions import Running, SessionManager
-from moderation.supervisor import TELL_ATTEMPTS, Supervisor
+from moderation.supervisor import Supervisor
 
 log = logging.getLogger(__name__)
 

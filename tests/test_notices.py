@@ -63,7 +63,7 @@ async def test_a_rate_limit_on_a_notice_is_waited_for_and_ends_nothing(stage: St
     limit = Fault("POST", rf"^/channels/{stage.alerts.id}/messages$", times=1, status=429, retry_after=2.0)
     stage.discord.faults.append(limit)
     with pytest.raises(DeliveryFailed) as refused:
-        await stage.app.services.supervisor._board.show(Notice("k", stage.guild.id, "title", "text", Grade.TROUBLE), None)
+        await stage.app.services.supervisor.messages._board.show(Notice("k", stage.guild.id, "title", "text", Grade.TROUBLE), None)
     assert refused.value.retryable
     assert refused.value.retry_after == 2.0
     limit.used = 0
@@ -79,7 +79,7 @@ async def test_a_notice_that_somebody_deleted_stays_so(stage: Stage) -> None:
     bot = stage.discord.bot_in(stage.guild.id)
     stage.discord.server_mute(bot, deaf=True)
     (card,) = await stage.discord.wait_for(stage.cards, 20.0, what="the notice")
-    board = stage.app.services.supervisor._board
+    board = stage.app.services.supervisor.messages._board
     stage.discord.messages.delete(card)
     assert await board.show(Notice("k", stage.guild.id, "title", "text", Grade.MENDED), card.id) == card.id
     assert not stage.cards()

@@ -8,6 +8,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from bot.alerts import AlertDispatcher
+from bot.background import Background
 from bot.evidence import EvidenceRing, EvidenceStats
 from bot.metrics.calls import Calls, Sums
 from bot.recorder import Recorder
@@ -17,6 +18,7 @@ from bot.speech.vosk import VoskTranscriber
 from moderation.broadcast import Broadcast
 from moderation.catalogue import Catalogue
 from moderation.shedding import Shed, Shedding
+from moderation.standing import StandingMessages
 
 OUTCOMES = ("posted", "edited", "found", "retried", "undeliverable", "dropped", "nowhere")
 """Counters of `DispatchStats`."""
@@ -49,6 +51,8 @@ class Parts:
     shedding: Shedding
     evidence: EvidenceRing
     webhooks: AlertDispatcher | None = None
+    notices: StandingMessages | None = None
+    background: Background | None = None
 
 
 class Readings(Collector):
@@ -90,6 +94,11 @@ class Readings(Collector):
         rows = {name: getattr(recorder, name) for name in ("written", "failed", "dropped", "journalled", "replayed", "refused")}
         yield counters("earshot_recorder_events", "Events for the database.", "outcome", rows)
         yield gauge("earshot_recorder_waiting", "Events that wait for the database.", recorder.waiting)
+        if (notices := self._parts.notices) is not None:
+            yield gauge("earshot_notices_waiting", "Messages about the bot itself that wait to be posted or edited.", notices.waiting)
+            yield counter("earshot_notices_dropped", "Those that were given up: refused, too old, or too many at once.", notices.dropped)
+        if (background := self._parts.background) is not None:
+            yield counter("earshot_background_failures", "Parts that failed and were begun anew.", background.failures)
 
 
 def _receive(sums: Sums) -> Iterator[Metric]:

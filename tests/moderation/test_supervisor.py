@@ -25,10 +25,11 @@ from moderation.models import Session, Speaker
 from moderation.notices import Grade, Notice
 from moderation.outages import MAX_MISSED, Outages
 from moderation.pipeline import Pipeline
+from moderation.returning import GIVE_UP_SECONDS
 from moderation.sessions import SessionManager
 from moderation.settings import GuildSettings
 from moderation.shedding import Shedding
-from moderation.supervisor import GIVE_UP_SECONDS, Supervisor
+from moderation.supervisor import Supervisor
 from tests.fakes import FakeSink, FakeTranscriber
 from tests.fakes_live import WELL, FakeBoard, FakeCall, FakeGateway, shared_machine
 
