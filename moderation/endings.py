@@ -12,8 +12,10 @@ DECIDED = {
 """Ends that are somebody's decision, or a rule's, and what moderators are told of them."""
 SWITCHED = "switched"
 """It gave its seat to a more important channel."""
-SILENT = frozenset({"stopped", "shutdown", SWITCHED})
-"""Ends that whoever caused them knows of."""
+EMPTIED = "emptied"
+"""Nobody was left in a watched channel: the bot comes back by itself when somebody is."""
+SILENT = frozenset({"stopped", "shutdown", SWITCHED, EMPTIED})
+"""Ends that moderators need not be told of: whoever caused them knows, or nothing is missed."""
 
 
 def comes_back(reason: str) -> bool:

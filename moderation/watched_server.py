@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from moderation import notices
-from moderation.endings import SWITCHED
+from moderation.endings import EMPTIED, SWITCHED
 from moderation.errors import JoinStopped, ModerationError
 from moderation.minutes import MinuteBook
 from moderation.ports import Presence
@@ -109,7 +109,9 @@ class WatchedServer:
             if wanted is not None:
                 await self._enter(wanted, running)
                 return
-        if running is not None:
+        if running is None:
+            self._alone_since = None
+        else:
             await self._leave_when_alone(running)
 
     def _running(self) -> Running | None:
@@ -153,7 +155,6 @@ class WatchedServer:
         why = ""
         try:
             await shared.sessions.start(self.id, channel_id, name)
-            self._alone_since = None
             return True
         except JoinStopped:
             self.held.add(channel_id)
@@ -199,4 +200,5 @@ class WatchedServer:
         elif (now - self._alone_since).total_seconds() >= ALONE_SECONDS:
             self._alone_since = None
             async with self._shared.room:
-                await self._shared.sessions.stop(self.id, "alone")
+                if self._running() is running:
+                    await self._shared.sessions.stop(self.id, EMPTIED if running.session.channel_id in self.order else "alone")
