@@ -12,7 +12,7 @@ from bot.sources.discord import DiscordSource
 from bot.sources.entering import full, full_sentence, obstacle
 from bot.sources.notice import NOTICE, ChannelNotice
 from bot.sources.statuses import ChannelStatuses, StatusKeeper, VocalChannel
-from moderation.errors import AfkChannel, ConsentRequired, VoiceUnavailable
+from moderation.errors import AfkChannel, ConsentRequired, VoiceDisconnected, VoiceUnavailable
 from moderation.models import Session
 
 log = logging.getLogger(__name__)
@@ -208,6 +208,10 @@ class DiscordVoiceGateway:
             await self._tell(source)
         except (AfkChannel, ConsentRequired) as error:
             source.fail(error)
+            await source.aclose()
+        except Exception:  # it would stay there and hear nobody: better join anew
+            log.exception("could not follow a move")
+            source.fail(VoiceDisconnected("Earshot was moved and could not tell the members there, for a fault of its own."))
             await source.aclose()
 
     async def _closing(self, guild_id: int, source: DiscordSource) -> None:
