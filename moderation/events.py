@@ -132,7 +132,7 @@ class SessionAbandoned:
 
     session: Session
     reason: str
-    """The last error's code, or `stopped` when a moderator said so."""
+    """The last error's code, `stopped` when a moderator said so, or `switched` when another watched channel got the seat."""
     seconds: float
 
 

@@ -44,14 +44,14 @@ class Refusals:
         """What stands in the way there."""
         return self._refused.get(channel_id)
 
-    def add(self, channel_id: int, why: str, now: datetime, *, tried: bool = False) -> Refusal:
-        """It could not be entered. `tried`: nothing was seen to stand in the way."""
+    def add(self, channel_id: int, why: str, now: datetime, *, tried: bool = False, failures: int = 1) -> Refusal:
+        """It could not be entered. `tried`: nothing was seen to stand in the way. `failures`: how often, so far."""
         if tried:
             times = self._rests[channel_id].times + 1 if channel_id in self._rests else 1
             self._rests[channel_id] = _Rest(times, now + min(FIRST_REST * 2 ** min(times - 1, 8), LONGEST_REST))
         found = self._refused.get(channel_id)
         if found is None:
-            found = self._refused[channel_id] = Refusal(now, why, now + timedelta(seconds=pause_before(0)))
+            found = self._refused[channel_id] = Refusal(now, why, now + timedelta(seconds=pause_before(failures - 1)), failures)
         else:
             found.why, found.next_try = why, now + timedelta(seconds=pause_before(found.failures))
             found.failures += 1

@@ -82,8 +82,8 @@ class Returns:
         for found in self._under_way.values():
             self._start(found, group)
 
-    async def stop(self, guild_id: int) -> Session | None:
-        """A moderator wants no return; the session that was lost, None when no return was under way."""
+    async def stop(self, guild_id: int, reason: str = "stopped", why: str = "A moderator stopped it.") -> Session | None:
+        """No return is wanted; the session that was lost, None when no return was under way."""
         found = self._under_way.get(guild_id)
         if found is None:
             return None
@@ -91,7 +91,7 @@ class Returns:
             found.task.cancel()
             await asyncio.wait({found.task})
         self._under_way.pop(guild_id, None)
-        await self._abandon(found, "stopped", "A moderator stopped it.")
+        await self._abandon(found, reason, why)
         return found.session
 
     def _start(self, found: Return, group: asyncio.TaskGroup) -> None:

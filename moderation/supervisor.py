@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from uuid import uuid4
 
 from moderation import notices
-from moderation.endings import DECIDED, comes_back
+from moderation.endings import DECIDED, SWITCHED, comes_back
 from moderation.events import Event, SessionEnded, SessionInterrupted
 from moderation.models import Session
 from moderation.notices import Notice
@@ -66,6 +66,11 @@ class Supervisor:
     async def stop(self, guild_id: int) -> Session | None:
         """A moderator wants no return; the session that was lost, None when no return was under way."""
         return await self._returns.stop(guild_id)
+
+    async def give_way(self, guild_id: int) -> None:
+        """Return no more: another watched channel has people."""
+        why = "I go to another watched channel that has people, and come here again when I can."
+        await self._returns.stop(guild_id, SWITCHED, why)
 
     async def forget(self, user_id: int) -> int:
         """Name that member in no notice that is to be posted or edited; how many did. Those that stand are another place's affair."""

@@ -12,7 +12,7 @@ from moderation.errors import JoinStopped, ModerationError
 from moderation.minutes import MinuteBook
 from moderation.ports import Presence
 from moderation.refusals import Refusal, Refusals
-from moderation.returning import TELL_ATTEMPTS
+from moderation.returning import TELL_ATTEMPTS, Return
 from moderation.seating import SeatBook
 from moderation.seats import Seat, WatchedReport, choose
 from moderation.sessions import Running, SessionManager
@@ -102,7 +102,9 @@ class WatchedServer:
     async def act(self) -> None:
         """Enter the channel that is to be entered now, or leave. Not to be called again before it has returned."""
         shared, running = self._shared, self._running()
-        if shared.supervisor.returning(self.id) is not None:
+        lost = shared.supervisor.returning(self.id)
+        if lost is not None:
+            await self._give_way(lost)
             return
         if running is None or shared.seats.by_watch(self.id):
             wanted = self._wanted(running)
@@ -114,18 +116,29 @@ class WatchedServer:
         else:
             await self._leave_when_alone(running)
 
+    async def _give_way(self, lost: Return) -> None:
+        """A watched channel that cannot be returned to keeps the bot from no other."""
+        if lost.attempts < TELL_ATTEMPTS or not self._shared.seats.by_watch(self.id):
+            return
+        channel_id = lost.session.channel_id
+        if self._wanted(None, but=channel_id) is None:
+            return
+        await self._shared.supervisor.give_way(self.id)
+        if self._running() is None:
+            self._refusals.add(channel_id, lost.why, self._shared.now(), tried=True, failures=lost.attempts)
+
     def _running(self) -> Running | None:
         return self._shared.sessions.running(self.id)
 
     # Entering.
 
-    def _wanted(self, running: Running | None) -> int | None:
+    def _wanted(self, running: Running | None, *, but: int = 0) -> int | None:
         """The channel to go to; None: stay. What is seen to stand in the way of a channel is noted, and the next one looked at."""
         shared, now = self._shared, self._shared.now()
         current = running.session.channel_id if running is not None else None
         people = {channel: shared.presence.people(self.id, channel) for channel in {*self.order, *([current] if current else [])}}
         while True:
-            out = self.held | self._refusals.waiting(now, in_call=running is not None)
+            out = self.held | {but} | self._refusals.waiting(now, in_call=running is not None)
             wanted = choose(self.order, people, out, current)
             if wanted is None or wanted == current:
                 return None

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 
-from moderation.endings import comes_back
+from moderation.endings import SWITCHED, comes_back
 from moderation.errors import NotAllowed, NotFound, StorageError
 from moderation.events import Event, SessionAbandoned, SessionEnded, SessionMoved, SessionStarted
 from moderation.minutes import MinuteBook
@@ -114,6 +114,8 @@ class Watch:
                 self._seats.give_up(session.guild_id)
                 if reason in ("stopped", "voice-removed"):
                     self._server(session.guild_id).held.add(session.channel_id)
+            case SessionAbandoned(session, reason) if reason == SWITCHED:
+                self._seats.give_up(session.guild_id)
             case SessionAbandoned(session):
                 self._seats.give_up(session.guild_id)
                 self._server(session.guild_id).held.add(session.channel_id)

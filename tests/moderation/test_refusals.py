@@ -1,10 +1,11 @@
 """Watched channels that cannot be entered: another one is covered meanwhile, a call that works is kept, and moderators read why."""
 
+import asyncio
 from datetime import timedelta
 
 import pytest
 
-from moderation.errors import NotAllowed, VoiceUnavailable
+from moderation.errors import NotAllowed, VoiceDisconnected, VoiceUnavailable
 from moderation.notices import Grade
 from moderation.refusals import FIRST_REST, LONGEST_REST, Refusals
 from moderation.seats import Obstacle
@@ -70,6 +71,22 @@ async def test_after_a_switch_that_failed_it_goes_back_and_stays_for_a_while(fai
         await at.steps.look(6)
         assert at.where() == A
         assert at.told()[0].grade is Grade.MENDED
+
+
+async def test_a_call_that_cannot_be_returned_to_keeps_it_from_no_other_channel() -> None:
+    async with town() as at:
+        await watching(at, A, B)
+        at.presence.inside = {A: 1, B: 1}
+        await at.steps.look(2)
+        at.gateway.refused = {A: VoiceUnavailable("It is full.")}
+        at.gateway.calls[-1].fail(VoiceDisconnected("gone"))
+        async with asyncio.timeout(30):
+            while at.where() != B:
+                await at.steps.look()
+        assert not at.watch.report(7)[0].held
+        at.gateway.refused = {}
+        await at.steps.look(int(FIRST_REST.total_seconds()) + 2)
+        assert at.where() == A
 
 
 async def test_a_channel_that_is_left_by_its_people_is_told_of_no_more() -> None:
