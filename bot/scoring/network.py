@@ -114,11 +114,25 @@ class Network:
         return cls(arrays, about, sha256(content).hexdigest())
 
     def predict(self, texts: Sequence[str]) -> Floats:
-        """Toxicity and the categories, calibrated; shape (texts, 1 + categories), 0..1. A text without words scores 0."""
-        parts = [self._batch(texts[n : n + PART]) for n in range(0, len(texts), PART)]
+        """Toxicity, and how much of it each category accounts for; shape (texts, 1 + categories), 0..1. A text without words scores 0."""
+        parts = [self._scores(*self._batch(texts[n : n + PART])) for n in range(0, len(texts), PART)]
         return np.concatenate(parts) if parts else np.zeros((0, 1 + len(self.categories)), np.float32)
 
-    def _batch(self, texts: Sequence[str]) -> Floats:
+    def logits(self, texts: Sequence[str]) -> Floats:
+        """Before calibration, which is fit on them; shape (texts, 1 + categories)."""
+        return np.concatenate([self._batch(texts[n : n + PART])[0] for n in range(0, len(texts), PART)])
+
+    def _scores(self, logits: Floats, lengths: NDArray[np.int64]) -> Floats:
+        """The categories share out what toxicity there is: each says how likely it is the one, given that the text is toxic."""
+        scale = self._a["calibration"].reshape(2, -1)
+        logits = np.clip(logits * scale[0] + scale[1], -30, 30)
+        toxicity = 1 / (1 + np.exp(-logits[:, :1]))
+        scores: Floats = np.concatenate([toxicity, toxicity * softmax(logits[:, 1:])], axis=1)
+        scores[lengths == 0] = 0
+        return scores
+
+    def _batch(self, texts: Sequence[str]) -> tuple[Floats, NDArray[np.int64]]:
+        """Logits, and how many words each text has."""
         with self._lock:
             if self._reader.full:
                 self._reader.reset()
@@ -128,10 +142,7 @@ class Network:
             said = self._said[rows.tokens]
         logits: Floats = np.mean([self._logits(member, vectors[member], rows) for member in range(self._members)], axis=0)
         logits[:, 0] += np.add.reduceat(said, rows.starts) * steps(rows.lengths)
-        scale = self._a["calibration"].reshape(2, -1)
-        scores: Floats = 1 / (1 + np.exp(-np.clip(logits * scale[0] + scale[1], -30, 30)))
-        scores[rows.lengths == 0] = 0
-        return scores
+        return logits, rows.lengths
 
     def _logits(self, member: int, vectors: Floats, rows: Rows) -> Floats:
         """Shape (texts, outputs). `vectors`: of all words and gaps."""
@@ -157,6 +168,13 @@ class Network:
         self._vectors[:, self._used] = shares @ self._a["table"][:, rows]
         self._said[self._used] = shares @ self._lexical[rows]
         self._used += 1
+
+
+def softmax(logits: NDArray[Any]) -> Floats:
+    """Shares that sum to 1 in each row."""
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True, initial=-30))
+    shares: Floats = powers / powers.sum(axis=1, keepdims=True)
+    return shares
 
 
 def steps(lengths: NDArray[np.int64]) -> Floats:

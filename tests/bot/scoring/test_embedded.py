@@ -56,7 +56,7 @@ async def test_harmless_talk_of_players_is_hardly_ever_flagged(scorer: EmbeddedS
     texts = [k.text for k in heldout()["voice"] if not k.toxic]
     assert len(texts) >= 100
     flagged = [t for t, s in zip(texts, await scorer.score(texts), strict=True) if s.score >= THRESHOLD]
-    assert len(flagged) <= 0.01 * len(texts), flagged
+    assert flagged == []
 
 
 async def test_short_lines_of_play_are_not_taken_for_abuse(scorer: EmbeddedScorer) -> None:
@@ -81,6 +81,30 @@ async def test_short_lines_of_play_are_not_taken_for_abuse(scorer: EmbeddedScore
     bad = [s.score for s in await scorer.score(abuse)]
     assert max(talk) < THRESHOLD
     assert np.mean([b > t for b in bad for t in talk]) > 0.97
+
+
+async def test_questions_of_everyday_life_are_not_taken_for_threats(scorer: EmbeddedScorer) -> None:
+    asked = [
+        "what is your address",
+        "what is your phone number",
+        "give me your number",
+        "where do you live",
+        "how old are you",
+        "how much is the blue widget",
+        "i want to order a blue widget how much is the price",
+        "my ticket number is four seven two nine",
+        "thank you for the help see you tomorrow",
+        "i hate this game",
+    ]
+    flagged = [t for t, s in zip(asked, await scorer.score(asked), strict=True) if s.score >= THRESHOLD]
+    assert flagged == []
+
+
+async def test_categories_share_out_the_score_and_plain_insults_are_named_so(scorer: EmbeddedScorer) -> None:
+    insults = ["you are an idiot", "you are a stupid idiot and everybody knows it", "shut up you pathetic loser", "nobody wants you here"]
+    for text, score in zip(insults, await scorer.score(insults), strict=True):
+        assert sum(score.categories.values()) == pytest.approx(score.score, abs=1e-4)
+        assert max(score.categories, key=lambda c: score.categories[c]) == "insult", text
 
 
 async def test_scores_at_the_top_are_told_apart(scorer: EmbeddedScorer) -> None:

@@ -24,7 +24,7 @@ def test_templates_are_balanced() -> None:
     """Harmless look-alikes are as many as abuse, counted in ways to say something."""
     found = templates()
     abuse = sum(1 for t in found if t.target >= 0.5)
-    assert 0.5 <= abuse / len(found) <= 0.65
+    assert 0.4 <= abuse / len(found) <= 0.6
     assert len(word_lists()) > 30
 
 
