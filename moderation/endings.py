@@ -4,7 +4,10 @@ LONGEST_PAUSE = 60.0
 """Seconds between two attempts to return, at most."""
 
 DECIDED = {
-    "voice-removed": "Somebody disconnected me, or the channel is gone. `/voice join` brings me back.",
+    "voice-removed": (
+        "Somebody disconnected me, or the channel is gone. `/voice join` brings me back. If my notice still stands in the channel's "
+        "status, please clear it: from outside I may not, unless my role has Manage Channels."
+    ),
     "consent-required": "I could not tell the members that I listen, so I do not. Grant me Set Voice Channel Status or Send Messages.",
     "afk-channel": "Somebody moved me to the AFK channel, where nobody speaks. `/voice join` brings me back.",
     "alone": "Nobody but bots had been there for a while. `/voice join` brings me back.",

@@ -99,6 +99,7 @@ class EarshotVoiceClient(discord.VoiceClient):
         """Do something about deafness; errors of a line that is breaking anyway are ignored."""
         with contextlib.suppress(aiohttp.ClientError, OSError, ValueError):
             if remedy is Remedy.REKEY and self._connection.dave_session is not None:
+                self._connection.recovery.asked += 1
                 await self._connection.ask_for_keys(0)
             else:
                 await self._connection.ws.close(SESSION_TIMED_OUT)
