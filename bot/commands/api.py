@@ -5,7 +5,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from bot.commands.env_file import add_env_file
-from bot.commands.serving import start, until_stopped
+from bot.commands.serving import begun, start, until_stopped
 
 if TYPE_CHECKING:  # heavy imports stay off `--help`
     from config.settings import Settings
@@ -30,6 +30,6 @@ async def _serve(settings: "Settings", stopping: asyncio.Event, started: asyncio
     from bot.http_only import open_http_only  # noqa: PLC0415
 
     async with open_http_only(settings):
-        started.set()
+        begun(started)
         await stopping.wait()
     return 0

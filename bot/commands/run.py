@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from bot.commands.env_file import add_env_file
-from bot.commands.serving import refuse, start, until_stopped
+from bot.commands.serving import begun, refuse, start, until_stopped
 
 if TYPE_CHECKING:  # heavy imports stay off `--help`
     import aiohttp
@@ -42,7 +42,7 @@ async def _serve(settings: "Settings", connector: "aiohttp.BaseConnector | None"
 
     token = settings.discord_token.get_secret_value() if settings.discord_token else ""
     async with open_application(settings, connector=connector) as app:
-        started.set()
+        begun(started)
         connection = asyncio.create_task(app.connect(token), name="discord")
         stop = asyncio.create_task(stopping.wait(), name="stop signal")
         await asyncio.wait({connection, stop}, return_when=asyncio.FIRST_COMPLETED)

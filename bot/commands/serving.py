@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -67,6 +68,13 @@ def refuse(problems: Sequence[str]) -> int:
     sys.stderr.write("Earshot cannot start:\n" + "".join(f"  - {p}\n" for p in dict.fromkeys(problems)))
     sys.stderr.write("`python -m bot check` looks at everything and says what to do.\n")
     return EX_CONFIG
+
+
+def begun(started: asyncio.Event) -> None:
+    """It serves now. What was loaded stays for good: full garbage collections, which stop every thread, look at it no more."""
+    gc.collect()
+    gc.freeze()
+    started.set()
 
 
 async def until_stopped(serve: Serve) -> int:
