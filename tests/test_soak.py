@@ -16,6 +16,7 @@ from tests.soak.evening import Evening, in_step, open_evening
 from tests.soak.overload import ORDER, overload
 from tests.soak.readings import Reading
 
+OVERLOADS = True
 pytestmark = pytest.mark.integration
 
 LENGTHS, WARM_UP, SECONDS = (10.0, 20.0), 150.0, 550.0

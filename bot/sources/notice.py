@@ -93,9 +93,7 @@ class ChannelNotice:
 
         Where Discord refuses, because the bot is out already and may not manage channels, their status stays remembered for next time.
         """
-        retelling = self._retelling.pop(channel.id, None)
-        if retelling is not None and retelling is not asyncio.current_task():
-            retelling.cancel()
+        await self._retold(channel.id)
         async with self._turn(channel):
             told = self._told.pop(channel.id, None)
             if told is None:
@@ -104,6 +102,13 @@ class ChannelNotice:
             if not mine or await self._statuses.set(told.channel, told.own, WITHDRAW_SECONDS):
                 await self._drop(channel.id)
             self._statuses.forget(channel.id)
+
+    async def _retold(self, channel_id: int) -> None:
+        """Let a notice that is being set again come through: cancelled on its way, it might stand in Discord unknown to us."""
+        retelling = self._retelling.pop(channel_id, None)
+        if retelling is not None and retelling is not asyncio.current_task():
+            await asyncio.wait([retelling], timeout=WITHDRAW_SECONDS)
+            retelling.cancel()
 
     def _turn(self, channel: VocalChannel) -> asyncio.Lock:
         return self._turns.setdefault(channel.guild.id, asyncio.Lock())
@@ -146,6 +151,8 @@ class ChannelNotice:
     async def _tell_again(self, told: _Told) -> None:
         channel = told.channel
         await self._keep(channel, told.own)
+        if self._told.get(channel.id) is not told:  # the bot has left meanwhile
+            return
         if told.replaced <= RETELLS and await self._statuses.set(channel, told.text, HTTP_SECONDS):
             return
         self._told.pop(channel.id, None)

@@ -116,10 +116,10 @@ class ChannelStatuses:
     def _updated(self, data: dict[str, Any]) -> None:
         with contextlib.suppress(KeyError, TypeError, ValueError):
             channel_id, status = int(data["id"]), data.get("status") or None
-            if channel_id not in self._known or self._is_echo(channel_id, status):
+            if channel_id not in self._known:
                 return
             self._known[channel_id] = status
-            if self.on_changed is not None:
+            if not self._is_echo(channel_id, status) and self.on_changed is not None:
                 self.on_changed(channel_id, status)
 
     def _is_echo(self, channel_id: int, status: str | None) -> bool:
