@@ -24,3 +24,6 @@ class HttpReadings(Collector):
         yield gauge("earshot_feed_listeners", "Listeners to the sessions' events.", len(self._feed))
         yield counter("earshot_feed_refused", "Listeners refused because there were too many.", self._feed.refused)
         yield counter("earshot_feed_lost", "Messages that listeners were too slow for.", self._feed.lost)
+        recent = self._feed.recent
+        yield gauge("earshot_feed_recent", "Sentences and alerts held for whoever opens the live page in mid-call.", len(recent))
+        yield counter("earshot_feed_recent_dropped", "Those that made room for newer ones.", recent.dropped)

@@ -202,13 +202,15 @@ class _Decoding:
             raise UndecodableAudio(f"{self._label}: holds no audio that can be decoded.")
         if expected is not None and self._seconds < expected - _SHORT_SECONDS:
             raise UndecodableAudio(
-                f"{self._label}: breaks off at {self._seconds:.1f} s of {expected:.1f} s: truncated or damaged. What came before was used."
+                f"{self._label}: breaks off at {self._seconds:.1f} s of {expected:.1f} s: truncated or damaged. What comes before that could be read."
             )
 
     def _broken(self, error: FFmpegError) -> UndecodableAudio:
         if not self._bytes:
             return UndecodableAudio(f"{self._label}: holds no audio that can be decoded ({error.strerror}).")
-        return UndecodableAudio(f"{self._label}: damaged at {self._seconds:.1f} s ({error.strerror}). What came before was used.")
+        return UndecodableAudio(
+            f"{self._label}: damaged at {self._seconds:.1f} s ({error.strerror}). What comes before that could be read."
+        )
 
 
 def _duration(container: InputContainer, stream: AudioStream) -> float | None:

@@ -25,7 +25,14 @@ NEVER_ZERO = (
     'earshot_product_loads_total{outcome="ok"}',
     'earshot_scoring_breaker{state="closed"}',
 )
-ALSO_THERE = ('earshot_recognisers{state="open"}', "earshot_decode_queue", "earshot_products", "earshot_scoring_waiting")
+ALSO_THERE = (
+    "earshot_feed_recent",
+    "earshot_feed_recent_dropped_total",
+    'earshot_recognisers{state="open"}',
+    "earshot_decode_queue",
+    "earshot_products",
+    "earshot_scoring_waiting",
+)
 
 
 async def test_what_a_process_without_calls_does_is_measured(tmp_path: Path) -> None:
