@@ -202,15 +202,13 @@ class _Decoding:
             raise UndecodableAudio(f"{self._label}: holds no audio that can be decoded.")
         if expected is not None and self._seconds < expected - _SHORT_SECONDS:
             raise UndecodableAudio(
-                f"{self._label}: breaks off at {self._seconds:.1f} s of {expected:.1f} s: truncated or damaged. What comes before that could be read."
+                f"{self._label}: breaks off at {self._seconds:.1f} s of {expected:.1f} s: truncated or damaged. Up to there it was read."
             )
 
     def _broken(self, error: FFmpegError) -> UndecodableAudio:
         if not self._bytes:
             return UndecodableAudio(f"{self._label}: holds no audio that can be decoded ({error.strerror}).")
-        return UndecodableAudio(
-            f"{self._label}: damaged at {self._seconds:.1f} s ({error.strerror}). What comes before that could be read."
-        )
+        return UndecodableAudio(f"{self._label}: damaged at {self._seconds:.1f} s ({error.strerror}). Up to there it was read.")
 
 
 def _duration(container: InputContainer, stream: AudioStream) -> float | None:
