@@ -11,6 +11,8 @@ log = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = 0.5
 """How long one record may take before those behind it go to the journal: a crash meanwhile would lose them."""
+START_SECONDS = 10.0
+"""The same at the start: what is replayed is in the journal, and nothing is behind it yet."""
 STUCK_SECONDS = 30.0
 """After which a write that neither succeeds nor fails is cancelled."""
 
@@ -20,6 +22,8 @@ class Committer:
 
     def __init__(self, writer: RecordWriter) -> None:
         self._writer = writer
+        self.patient = False
+        """Whether to wait as long as at the start."""
         self._stuck: asyncio.Task[None] | None = None
         self._stuck_since = 0.0
         self.written = 0
@@ -30,7 +34,7 @@ class Committer:
     async def commit(self, entry: Entry) -> bool:
         """Whether the entry needs no further thought; False: the database is away."""
         task = asyncio.create_task(self._writer.write(entry), name="row")
-        done, _ = await asyncio.wait({task}, timeout=PATIENCE_SECONDS)
+        done, _ = await asyncio.wait({task}, timeout=START_SECONDS if self.patient else PATIENCE_SECONDS)
         if not done:
             self._stuck, self._stuck_since = task, asyncio.get_running_loop().time()
             return False

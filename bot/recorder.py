@@ -121,8 +121,12 @@ class Recorder:
         """Replay what an earlier process left in the journal, as far as the database takes it now."""
         if self._backlog.damaged:
             log.warning("lines of the journal were cut off or changed, they are skipped", extra={"lines": self._backlog.damaged})
-        while self.away and await self._replay():
-            pass
+        self._committer.patient = True
+        try:
+            while self.away and await self._replay():
+                pass
+        finally:
+            self._committer.patient = False
 
     async def run(self) -> None:
         """Write until closed."""

@@ -120,7 +120,7 @@ async def test_the_newer_verdict_wins_although_both_waited(database: Database, u
 async def test_another_process_replays_the_journal_and_sessions_end_when_they_ended(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bot.committing, "PATIENCE_SECONDS", 5.0)  # the database is there, however busy the machine
+    monkeypatch.setattr(bot.committing, "PATIENCE_SECONDS", 0.0)  # at the start a slow database is waited for
     ended = SessionEnded(session(), (Coverage(Speaker(ADA, "Ada"), 2.0, 1.0),), "stopped")
     journal = Journal(tmp_path / "journal.jsonl")
     records: list[Record] = [SessionStarted(session()), said(0), said(1), ended]
